@@ -1,0 +1,58 @@
+/**
+ * The kinds of error that weightzoo throws on purpose:
+ *
+ * - `option`: an option, argument or recipe is wrong; fields `name`, `value`.
+ * - `images`: an image source is missing, truncated, undecodable or too small for what is asked; field `path`.
+ * - `zoo`: a zoo directory or one of its files is missing, corrupt or belongs to another recipe; field `path`.
+ * - `training`: a network could not be trained (a loss that is not finite, a failing engine); field `network`.
+ * - `engine`: an engine cannot be loaded or cannot do what the architecture asks for; field `engine`.
+ * - `interrupted`: an AbortSignal stopped the work; what was finished is kept.
+ */
+export type ZooErrorTag = keyof ZooErrorFields
+
+/** What each kind of {@link ZooError} carries beside its message. */
+export interface ZooErrorFields {
+  option: { name: string; value: unknown }
+  images: { path: string }
+  zoo: { path: string }
+  training: { network: string }
+  engine: { engine: string }
+  interrupted: { finished?: number }
+}
+
+/**
+ * An error whose message is one line for a person: what failed, the value that made it fail, and what to do.
+ * Programs look at `tag` and `fields` instead; see {@link isZooError}.
+ */
+export class ZooError<Tag extends ZooErrorTag = ZooErrorTag> extends Error {
+  override readonly name = 'ZooError'
+
+  constructor(
+    readonly tag: Tag,
+    message: string,
+    readonly fields: ZooErrorFields[Tag],
+    options?: { cause?: unknown },
+  ) {
+    super(message, options)
+  }
+}
+
+/**
+ * Whether `error` is one of weightzoo's own errors, and of the kind `tag` where one is given.
+ *
+ * @example
+ * try { await openZoo('zoo') } catch (error) {
+ *   if (isZooError(error, 'zoo')) console.error(error.fields.path)
+ * }
+ */
+export function isZooError<Tag extends ZooErrorTag>(error: unknown, tag: Tag): error is ZooError<Tag>
+export function isZooError(error: unknown): error is ZooError
+export function isZooError(error: unknown, tag?: ZooErrorTag): boolean {
+  return error instanceof ZooError && (tag === undefined || error.tag === tag)
+}
+
+/** The first line of whatever was thrown, for use inside another message. */
+export function reasonOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error)
+  return message.split('\n', 1)[0]!.trim()
+}
