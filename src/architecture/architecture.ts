@@ -1,4 +1,4 @@
-import { ZooError } from '../errors.js'
+import { invalidOption, isCount } from '../options.js'
 
 /** Activation functions; `softmax` is for the last dense layer only. */
 export type Activation = 'linear' | 'tanh' | 'relu' | 'sigmoid' | 'softmax'
@@ -124,17 +124,17 @@ const KERAS_NAMES = {
  * @throws {@link ZooError} `option` naming the layer that cannot be built and why.
  */
 export function describeArchitecture(spec: ArchitectureSpec): Architecture {
-  if (typeof spec !== 'object' || spec === null || !(spec.layers instanceof Array)) {
-    throw invalid('architecture', spec, 'needs { name, inputShape, layers }')
+  if (typeof spec !== 'object' || spec === null || !Array.isArray(spec.layers as unknown)) {
+    throw invalidOption('architecture', spec, 'needs { name, inputShape, layers }')
   }
   if (spec.inputShape?.length !== 3 || !spec.inputShape.every(isCount)) {
-    throw invalid(
+    throw invalidOption(
       'architecture.inputShape',
       spec.inputShape,
       'needs three positive integers [height, width, channels]',
     )
   }
-  if (spec.layers.length === 0) throw invalid('architecture.layers', [], 'needs at least one layer')
+  if (spec.layers.length === 0) throw invalidOption('architecture.layers', [], 'needs at least one layer')
 
   const layers: Layer[] = []
   const parameters: ParameterEntry[] = []
@@ -145,7 +145,7 @@ export function describeArchitecture(spec: ArchitectureSpec): Architecture {
   for (const [position, layerSpec] of spec.layers.entries()) {
     const keras = KERAS_NAMES[layerSpec.kind]
     if (keras === undefined) {
-      throw invalid(
+      throw invalidOption(
         `architecture.layers[${position}].kind`,
         layerSpec.kind,
         `is not one of ${Object.keys(KERAS_NAMES).join(', ')}`,
@@ -153,9 +153,13 @@ export function describeArchitecture(spec: ArchitectureSpec): Architecture {
     }
     const name = layerSpec.name ?? firstFree(keras, names)
     if (names.has(name))
-      throw invalid(`architecture.layers[${position}].name`, name, 'is used by an earlier layer')
+      throw invalidOption(`architecture.layers[${position}].name`, name, 'is used by an earlier layer')
     if (!/^\w[\w.-]*$/.test(name))
-      throw invalid(`architecture.layers[${position}].name`, name, 'needs letters, digits, "_", "-" or "."')
+      throw invalidOption(
+        `architecture.layers[${position}].name`,
+        name,
+        'needs letters, digits, "_", "-" or "."',
+      )
     names.add(name)
 
     const layer = resolveLayer(layerSpec, name, shape, position === spec.layers.length - 1)
@@ -168,7 +172,7 @@ export function describeArchitecture(spec: ArchitectureSpec): Architecture {
     shape = layer.outputShape
   }
   if (offset === 0)
-    throw invalid('architecture.layers', spec.name, 'needs at least one layer with parameters')
+    throw invalidOption('architecture.layers', spec.name, 'needs at least one layer with parameters')
   return { name: spec.name, inputShape: spec.inputShape, layers, parameters, parameterCount: offset, spec }
 }
 
@@ -180,19 +184,19 @@ function resolveLayer(spec: LayerSpec, name: string, inputShape: FeatureShape, i
       const kernelSize =
         typeof spec.kernelSize === 'number' ? ([spec.kernelSize, spec.kernelSize] as const) : spec.kernelSize
       const { filters, strides = 1, padding = 'valid', activation = 'linear' } = spec
-      if (!isCount(filters)) throw invalid(`${at} filters`, filters, 'needs a positive integer')
+      if (!isCount(filters)) throw invalidOption(`${at} filters`, filters, 'needs a positive integer')
       if (kernelSize?.length !== 2 || !kernelSize.every(isCount))
-        throw invalid(`${at} kernelSize`, spec.kernelSize, 'needs positive integers')
-      if (!isCount(strides)) throw invalid(`${at} strides`, strides, 'needs a positive integer')
+        throw invalidOption(`${at} kernelSize`, spec.kernelSize, 'needs positive integers')
+      if (!isCount(strides)) throw invalidOption(`${at} strides`, strides, 'needs a positive integer')
       if (padding !== 'same' && padding !== 'valid')
-        throw invalid(`${at} padding`, padding, 'is not one of same, valid')
+        throw invalidOption(`${at} padding`, padding, 'is not one of same, valid')
       checkActivation(activation, at, false)
       const [top, bottom] = paddingOf(height, kernelSize[0], strides, padding)
       const [left, right] = paddingOf(width, kernelSize[1], strides, padding)
       const outputHeight = Math.floor((height + top + bottom - kernelSize[0]) / strides) + 1
       const outputWidth = Math.floor((width + left + right - kernelSize[1]) / strides) + 1
       if (outputHeight < 1 || outputWidth < 1) {
-        throw invalid(
+        throw invalidOption(
           `${at} kernelSize`,
           kernelSize.join('x'),
           `is larger than its input of ${height}x${width}`,
@@ -216,10 +220,10 @@ function resolveLayer(spec: LayerSpec, name: string, inputShape: FeatureShape, i
       const [height, width, channels] = imageShape(inputShape, at)
       const { poolSize = 2 } = spec
       const { strides = poolSize } = spec
-      if (!isCount(poolSize)) throw invalid(`${at} poolSize`, poolSize, 'needs a positive integer')
-      if (!isCount(strides)) throw invalid(`${at} strides`, strides, 'needs a positive integer')
+      if (!isCount(poolSize)) throw invalidOption(`${at} poolSize`, poolSize, 'needs a positive integer')
+      if (!isCount(strides)) throw invalidOption(`${at} strides`, strides, 'needs a positive integer')
       if (poolSize > height || poolSize > width) {
-        throw invalid(`${at} poolSize`, poolSize, `is larger than its input of ${height}x${width}`)
+        throw invalidOption(`${at} poolSize`, poolSize, `is larger than its input of ${height}x${width}`)
       }
       const outputShape = [
         Math.floor((height - poolSize) / strides) + 1,
@@ -238,8 +242,8 @@ function resolveLayer(spec: LayerSpec, name: string, inputShape: FeatureShape, i
     case 'dense': {
       const { units, activation = 'linear' } = spec
       if (inputShape.length !== 1)
-        throw invalid(at, 'dense', 'needs a flat input; put { kind: "flatten" } before it')
-      if (!isCount(units)) throw invalid(`${at} units`, units, 'needs a positive integer')
+        throw invalidOption(at, 'dense', 'needs a flat input; put { kind: "flatten" } before it')
+      if (!isCount(units)) throw invalidOption(`${at} units`, units, 'needs a positive integer')
       checkActivation(activation, at, isLast)
       return { kind: 'dense', name, inputShape, outputShape: [units], units, activation }
     }
@@ -275,16 +279,16 @@ function paddingOf(
 
 function imageShape(shape: FeatureShape, at: string): readonly [number, number, number] {
   if (shape.length !== 3)
-    throw invalid(at, shape.join('x'), 'needs an input of height x width x channels, not a flat one')
+    throw invalidOption(at, shape.join('x'), 'needs an input of height x width x channels, not a flat one')
   return shape
 }
 
 function checkActivation(activation: Activation, at: string, isLast: boolean): void {
   const known: Activation[] = ['linear', 'tanh', 'relu', 'sigmoid', 'softmax']
   if (!known.includes(activation))
-    throw invalid(`${at} activation`, activation, `is not one of ${known.join(', ')}`)
+    throw invalidOption(`${at} activation`, activation, `is not one of ${known.join(', ')}`)
   if (activation === 'softmax' && !isLast)
-    throw invalid(`${at} activation`, activation, 'belongs to the last, dense layer only')
+    throw invalidOption(`${at} activation`, activation, 'belongs to the last, dense layer only')
 }
 
 function firstFree(base: string, taken: ReadonlySet<string>): string {
@@ -292,16 +296,4 @@ function firstFree(base: string, taken: ReadonlySet<string>): string {
   let number = 1
   while (taken.has(`${base}_${number}`)) number++
   return `${base}_${number}`
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) > 0
-}
-
-function invalid(name: string, value: unknown, why: string): ZooError<'option'> {
-  return new ZooError(
-    'option',
-    `invalid ${name}; ${why}: ${typeof value === 'string' ? value : JSON.stringify(value)}`,
-    { name, value },
-  )
 }
