@@ -13,27 +13,54 @@ export interface Engine {
   /** Which engine this is, as the `engine` option names it. */
   readonly name: EngineName
   /**
-   * The arithmetic that the weights' bits depend on, in words (library and version, vector width, convolution
-   * algorithm). Equal words promise equal bits for equal jobs; the words are recorded in `zoo.json`.
+   * The arithmetic that the weights' bits depend on, in words (library and version, convolution algorithm). Equal
+   * words promise equal bits for equal jobs; the words are recorded in `zoo.json`.
    */
   readonly arithmetic: string
-  /** How many calls of {@link Engine.train} run side by side; further ones wait for a free place. */
+  /** Why this engine was chosen, and what was wrong with the faster ones; for people to read. */
+  readonly reason: string
+  /** How many calls of {@link Engine.train} run side by side, each on a thread of its own; further ones wait. */
   readonly concurrency: number
   /**
    * Trains one network, off the calling thread.
-   * @throws ZooError `interrupted` within one batch of `signal` being aborted; `training` when the loss is not finite.
+   * @throws ZooError `interrupted` within one batch of `signal` being aborted; `training` when the loss is not finite;
+   * `engine` when a layer is beyond the engine.
    */
   train(job: TrainingJob, control?: TrainingControl): Promise<TrainingResult>
-  /** Ends worker threads and frees what the engine holds; running jobs are abandoned. */
+  /** Ends the worker threads; running jobs are abandoned. */
   close(): Promise<void>
 }
 
 export type EngineName = 'native' | 'wasm' | 'tfjs'
 
-/** What an engine is opened with. */
-export interface EngineOptions {
-  /** Networks trained side by side. */
-  concurrency: number
+/**
+ * What an engine has to bring: a way to put one network into memory and take training steps with it. Everything
+ * around that (epochs, history, keeping the best, threads, cancelling) is shared; see `train-network.ts` and
+ * `worker-engine.ts`.
+ */
+export interface EngineBackend {
+  readonly arithmetic: string
+  /** @throws ZooError `engine` naming the layer, loss or optimiser that this backend cannot do. */
+  createTrainer(job: TrainingJob): Trainer
+}
+
+/** One network in training. All calls are synchronous: they run on a worker thread. */
+export interface Trainer {
+  /** One optimiser step on a batch of training images; its scores are those before the step. */
+  step(batch: Uint32Array): Score
+  /** Scores and outputs of the whole validation split. Outputs are probabilities, `[validation.count, outputs]`. */
+  evaluate(): Score & { outputs: Float32Array<ArrayBuffer> }
+  /** The gradient of the mean loss of a batch, flat; for checking engines against each other. `[parameterCount]` */
+  gradient(batch: Uint32Array): Float32Array<ArrayBuffer>
+  /** A copy of the weights, flat. `[parameterCount]` */
+  weights(): Float32Array<ArrayBuffer>
+  dispose(): void
+}
+
+/** Sums over samples, so that batches of different size add up. */
+export interface Score {
+  loss: number
+  correct: number
 }
 
 /** Everything that training one network depends on. */

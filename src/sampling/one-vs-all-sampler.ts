@@ -1,0 +1,155 @@
+import { ZooError } from '../errors.js'
+import type { ImageSet } from '../images/image-set.js'
+import { checkOptionNames, invalidOption, isCount, suggestion } from '../options.js'
+import type { RandomStream } from '../random.js'
+
+/** Options of {@link OneVsAllSampler}. */
+export interface OneVsAllSamplerOptions {
+  images: ImageSet
+  /**
+   * Training images of each network. Default 9,000: of Imagenette's 9,469, so that two networks of a class see
+   * different images while 9-10 % of positives stays possible for every class. A set too small for 9,000 gives 95 %
+   * of what its scarcest class allows.
+   */
+  samplesPerNetwork?: number
+  /**
+   * Smallest and largest share of positives; each network draws its own, uniformly. Default `[0.09, 0.10]`, the
+   * paper's section 2 ("9-10 %"). A class with too few images draws from the part of the range that it reaches.
+   */
+  positiveFraction?: readonly [min: number, max: number]
+}
+
+/** The training set of one network. */
+export interface OneVsAllSample {
+  /** Indices into `images.train`, positives first; no index twice. `[samplesPerNetwork]` */
+  readonly indices: Uint32Array
+  /** How many of them show the class. */
+  readonly positives: number
+  /** `positives / samplesPerNetwork`: the share that was really drawn. */
+  readonly positiveFraction: number
+}
+
+const DEFAULT_SAMPLES = 9000
+const DEFAULT_FRACTION = [0.09, 0.1] as const
+
+/**
+ * Draws the training set of a one-versus-all classifier: a few images of the class, the rest at random from all other
+ * classes, both without replacement (paper, section 2).
+ *
+ * @example
+ * const sampler = new OneVsAllSampler({ images })
+ * const { indices, positiveFraction } = sampler.sample('church', new RandomStream(7, 'church', 0, 'sampling'))
+ *
+ * @throws {@link ZooError} `option` for a fraction or number of samples that is no such thing; `images` naming the class
+ * and the numbers when a class has too few images for what is asked.
+ */
+export class OneVsAllSampler {
+  readonly samplesPerNetwork: number
+  readonly positiveFraction: readonly [min: number, max: number]
+  private readonly classNames: readonly string[]
+  private readonly byClass: readonly Uint32Array[]
+  private readonly labels: Uint8Array
+
+  constructor(options: OneVsAllSamplerOptions) {
+    checkOptionNames(options, ['images', 'samplesPerNetwork', 'positiveFraction'], 'OneVsAllSampler')
+    const { images, samplesPerNetwork, positiveFraction = DEFAULT_FRACTION } = options
+    checkFraction(positiveFraction)
+    this.positiveFraction = positiveFraction
+    this.classNames = images.classNames
+    this.labels = images.train.labels
+    this.byClass = images.classNames.map((_, label) =>
+      Uint32Array.from({ length: images.train.count }, (_, i) => i).filter(i => this.labels[i] === label),
+    )
+    if (samplesPerNetwork !== undefined && !isCount(samplesPerNetwork)) {
+      throw invalidOption('samplesPerNetwork', samplesPerNetwork, 'needs a positive integer')
+    }
+    this.samplesPerNetwork = samplesPerNetwork ?? this.defaultSamples()
+  }
+
+  /** Refuses a class that cannot be sampled as asked, before any training starts. */
+  check(className: string): void {
+    this.positiveRange(this.label(className))
+  }
+
+  /** Draws one network's training set; all randomness comes from `stream`. */
+  sample(className: string, stream: RandomStream): OneVsAllSample {
+    const label = this.label(className)
+    const [fewest, most] = this.positiveRange(label)
+    const samples = this.samplesPerNetwork
+    const fraction = stream.uniform(fewest / samples, most / samples)
+    const positives = Math.min(most, Math.max(fewest, Math.round(fraction * samples)))
+
+    const others = Uint32Array.from({ length: this.labels.length }, (_, i) => i).filter(
+      i => this.labels[i] !== label,
+    )
+    const indices = new Uint32Array(samples)
+    indices.set(stream.choose(this.byClass[label]!, positives))
+    indices.set(stream.choose(others, samples - positives), positives)
+    return { indices, positives, positiveFraction: positives / samples }
+  }
+
+  private label(className: string): number {
+    const label = this.classNames.indexOf(className)
+    if (label < 0) {
+      throw invalidOption(
+        'class',
+        className,
+        `is not in the image set; ${suggestion(className, this.classNames)}`,
+      )
+    }
+    return label
+  }
+
+  /** Fewest and most positives that the range allows and the images reach. */
+  private positiveRange(label: number): [fewest: number, most: number] {
+    const [min, max] = this.positiveFraction
+    const samples = this.samplesPerNetwork
+    const ofClass = this.byClass[label]!.length
+    const ofOthers = this.labels.length - ofClass
+    const fewest = Math.max(atLeast(min * samples), samples - ofOthers, 1)
+    const most = Math.min(atMost(max * samples), ofClass, samples - 1)
+    if (fewest <= most) return [fewest, most]
+
+    const className = this.classNames[label]!
+    const asked = `${percent(min)} to ${percent(max)} % of ${samples} samples`
+    const short =
+      ofClass < atLeast(min * samples)
+        ? `class "${className}" has ${ofClass} training images; ${asked} needs at least ${Math.max(1, atLeast(min * samples))}`
+        : ofOthers < samples - most
+          ? `class "${className}" has ${ofOthers} training images of other classes; ${asked} needs at least ${samples - atMost(max * samples)}`
+          : `class "${className}": no whole number of images is ${asked}`
+    const possible = Math.floor(this.largestSample(label))
+    throw new ZooError(
+      'images',
+      `${short}: set samplesPerNetwork to ${possible} or less, or widen positiveFraction`,
+      { path: className },
+    )
+  }
+
+  private defaultSamples(): number {
+    const possible = Math.min(...this.byClass.map((_, label) => this.largestSample(label)))
+    return possible >= DEFAULT_SAMPLES ? DEFAULT_SAMPLES : Math.max(1, Math.floor(0.95 * possible))
+  }
+
+  /** Most samples for which some allowed share of positives and negatives exists. */
+  private largestSample(label: number): number {
+    const [min, max] = this.positiveFraction
+    const ofClass = this.byClass[label]!.length
+    return Math.min(ofClass / min, (this.labels.length - ofClass) / (1 - max))
+  }
+}
+
+/** `Math.ceil` and `Math.floor` that forgive the last bits of a product such as 0.07 * 100. */
+const atLeast = (n: number) => Math.ceil(n - 1e-9)
+const atMost = (n: number) => Math.floor(n + 1e-9)
+const percent = (share: number) => Number((share * 100).toFixed(4))
+
+function checkFraction(range: readonly [number, number]): void {
+  if (!Array.isArray(range) || range.length !== 2 || !range.every(Number.isFinite)) {
+    throw invalidOption('positiveFraction', range, 'needs two numbers [min, max]')
+  }
+  for (const value of range) {
+    if (!(value > 0 && value < 1)) throw invalidOption('positiveFraction', value, 'not in (0, 1)')
+  }
+  if (range[0] > range[1]) throw invalidOption('positiveFraction', range, 'min is larger than max')
+}

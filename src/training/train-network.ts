@@ -1,0 +1,66 @@
+import { ZooError } from '../errors.js'
+import type { EngineBackend, EpochRecord, Trainer, TrainingJob, TrainingResult } from './engine.js'
+
+/** How the loop below is watched and stopped. */
+export interface TrainingWatch {
+  /** Asked before every batch. */
+  aborted(): boolean
+  onEpoch(record: EpochRecord): void
+}
+
+/**
+ * Trains one network from a complete job: the one loop over epochs and batches, whatever the engine.
+ *
+ * @throws ZooError `interrupted` when `watch.aborted()` says so; `training` when a loss is not finite.
+ */
+export function trainNetwork(backend: EngineBackend, job: TrainingJob, watch: TrainingWatch): TrainingResult {
+  const trainer = backend.createTrainer(job)
+  try {
+    const history: EpochRecord[] = []
+    let kept: Omit<TrainingResult, 'history'> | undefined
+    for (let epoch = 0; epoch < job.epochs; epoch++) {
+      const training = runEpoch(trainer, job, epoch, watch)
+      const { outputs, ...validation } = trainer.evaluate()
+      const validationCount = job.images.validation.count
+      const record: EpochRecord = {
+        epoch,
+        loss: training.loss / training.count,
+        accuracy: training.correct / training.count,
+        validationLoss: validation.loss / validationCount,
+        validationAccuracy: validation.correct / validationCount,
+      }
+      if (!Number.isFinite(record.loss) || !Number.isFinite(record.validationLoss)) {
+        throw new ZooError(
+          'training',
+          `loss of ${job.name} is not finite in epoch ${epoch}: ${record.loss}`,
+          {
+            network: job.name,
+          },
+        )
+      }
+      const lowest = Math.min(...history.map(past => past.validationLoss))
+      history.push(record)
+      watch.onEpoch(record)
+      if (job.keep === 'last' ? epoch === job.epochs - 1 : record.validationLoss < lowest) {
+        kept = { weights: trainer.weights(), epoch, validationOutputs: outputs }
+      }
+    }
+    return { ...kept!, history }
+  } finally {
+    trainer.dispose()
+  }
+}
+
+function runEpoch(trainer: Trainer, job: TrainingJob, epoch: number, watch: TrainingWatch) {
+  const count = job.order.length / job.epochs
+  const order = job.order.subarray(epoch * count, (epoch + 1) * count)
+  let loss = 0
+  let correct = 0
+  for (let start = 0; start < count; start += job.batchSize) {
+    if (watch.aborted()) throw new ZooError('interrupted', `interrupted while training ${job.name}`, {})
+    const score = trainer.step(order.subarray(start, start + job.batchSize))
+    loss += score.loss
+    correct += score.correct
+  }
+  return { loss, correct, count }
+}
