@@ -5,6 +5,7 @@ import { setFlatWeights, toLayersModel } from '../../architecture/to-layers-mode
 import type { EngineBackend, Trainer, TrainingJob } from '../engine.js'
 import { createOptimizer } from '../optimizer.js'
 import { registerConv2DBackpropFilter } from './conv2d-backprop-filter.js'
+import { replaceMaxPoolGrad } from './max-pool-grad.js'
 
 /** Validation images per forward pass: bounds memory, changes no result (samples do not interact). */
 const EVALUATION_BATCH = 256
@@ -35,6 +36,7 @@ async function useWasm(): Promise<string> {
   await import('@tensorflow/tfjs-backend-wasm')
   await tf.setBackend('wasm')
   registerConv2DBackpropFilter('wasm')
+  replaceMaxPoolGrad('wasm')
   return 'wasm'
 }
 
