@@ -18,6 +18,7 @@
 #ifndef WEIGHTZOO_KERNEL_H
 #define WEIGHTZOO_KERNEL_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
