@@ -1,6 +1,6 @@
 import { type ArchitectureSpec, describeArchitecture } from '../../../dist/architecture/architecture.js'
 import { initialWeights } from '../../../dist/architecture/initial-weights.js'
-import { createImageSet } from '../../../dist/images/image-set.js'
+import { createImageSet, type ImageSet } from '../../../dist/images/image-set.js'
 import { RandomStream } from '../../../dist/random.js'
 import type { TrainingJob } from '../../../dist/training/engine.js'
 
@@ -71,7 +71,7 @@ interface JobOptions
   seed?: number
 }
 
-/** A complete job on random images whose targets can be learnt: they follow from a random projection of the pixels. */
+/** A complete job on random images whose targets can be learnt: the higher the class, the brighter the image. */
 export function makeJob(spec: ArchitectureSpec, options: JobOptions = {}): TrainingJob {
   const { trainCount = 64, validationCount = 37, seed = 1, epochs = 1, batchSize = 16 } = options
   const { optimizer = ADAM, keep = 'last', name = `${spec.name}_0` } = options
@@ -80,14 +80,13 @@ export function makeJob(spec: ArchitectureSpec, options: JobOptions = {}): Train
   const classes = Math.max(2, units)
   const stream = new RandomStream(seed, 'engine tests')
   const size = spec.inputShape.reduce((product, n) => product * n, 1)
-  const direction = Float64Array.from({ length: size }, () => stream.uniform(-1, 1))
   const split = (count: number) => {
-    const pixels = Float32Array.from({ length: count * size }, () => stream.uniform())
-    const labels = Array.from({ length: count }, (_, i) => {
-      const projection = direction.reduce((sum, d, k) => sum + d * (pixels[i * size + k]! - 0.5), 0)
-      const share = 1 / (1 + Math.exp(-projection / Math.sqrt(size / 36)))
-      return Math.min(classes - 1, Math.floor(share * classes))
-    })
+    const labels = Array.from({ length: count }, () => stream.integer(classes))
+    const pixels = new Float32Array(count * size)
+    for (const [i, label] of labels.entries()) {
+      const brightness = (0.3 * label) / (classes - 1)
+      for (let k = 0; k < size; k++) pixels[i * size + k] = brightness + stream.uniform(0, 0.7)
+    }
     return { pixels, labels }
   }
   const images = createImageSet({
@@ -124,7 +123,7 @@ export function makeJob(spec: ArchitectureSpec, options: JobOptions = {}): Train
 }
 
 /** The images of a batch, one view each. */
-export function samplesOf(job: TrainingJob, batch: Uint32Array, split: 'train' | 'validation' = 'train') {
-  const size = job.images.shape.reduce((product, n) => product * n, 1)
-  return Array.from(batch, i => job.images[split].pixels.subarray(i * size, (i + 1) * size))
+export function samplesOf(images: ImageSet, batch: Uint32Array, split: 'train' | 'validation') {
+  const size = images.shape.reduce((product, n) => product * n, 1)
+  return Array.from(batch, i => images[split].pixels.subarray(i * size, (i + 1) * size))
 }
