@@ -2,7 +2,8 @@ import { createHash, randomUUID } from 'node:crypto'
 import { mkdir, open, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
-import { allocateSplit, type ImageSet, payloadOf, startFingerprint } from './image-set.js'
+import { payloadOf, startFingerprint } from './fingerprint.js'
+import { allocateSplit, type ImageSet } from './image-set.js'
 
 /** First bytes of a cache file; the digit is the format's version. */
 const MAGIC = 'weightzoo images 1\n'

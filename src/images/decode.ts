@@ -40,7 +40,10 @@ export async function decoderVersions(): Promise<Record<string, string | undefin
 
 /**
  * Decodes a JPEG, PNG or WebP to 8 bits a channel, as its pixels stand in the file: colour profile and EXIF rotation
- * are not applied, alpha is not blended; CMYK becomes RGB.
+ * are not applied, alpha is not blended; CMYK becomes RGB (by libvips' own profile, TensorFlow's differs).
+ *
+ * JPEGs come out bit for bit as `tf.io.decode_jpeg(file, channels=3, dct_method='INTEGER_ACCURATE')` has them. Where
+ * that method is not asked for, TensorFlow 2.21 takes `INTEGER_FAST`, which differs by up to 5 of 255 levels.
  *
  * @throws Error with the decoder's words, where the file is truncated, damaged, too large or of another kind.
  */

@@ -2,14 +2,11 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { access, type FileHandle, mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { reasonOf, ZooError } from '../errors.js'
 
-/** Attempts in a row that bring no byte before giving up: about seven seconds of no network, with the pauses between. */
+/** Attempts in a row that bring no byte before giving up: about seven seconds of no network, with the default pauses. */
 const FRUITLESS_ATTEMPTS = 4
-
-/** Pause before the next attempt in milliseconds, doubled for every attempt in a row that brought nothing. */
-const PAUSE = 500
 
 /** What to download, and where to. */
 export interface Download {
@@ -18,6 +15,8 @@ export interface Download {
   file: string
   /** MD5 of the whole file, in hex. */
   md5: string
+  /** Milliseconds before the next attempt, doubled for each in a row that brought nothing. Default 500. */
+  pause?: number
   onBytes?: ((bytes: number, total: number | undefined) => void) | undefined
   onWarning?: ((message: string) => void) | undefined
   signal?: AbortSignal | undefined
@@ -30,7 +29,15 @@ export interface Download {
  * @throws ZooError `images` where the server refuses, the network stays away, the disk cannot be written or the file is
  * not what its checksum says (then it is deleted). Where `signal` is aborted, whatever error that gives.
  */
-export async function download({ url, file, md5, onBytes, onWarning, signal }: Download): Promise<void> {
+export async function download({
+  url,
+  file,
+  md5,
+  pause = 500,
+  onBytes,
+  onWarning,
+  signal,
+}: Download): Promise<void> {
   if (await exists(file)) return
   const part = `${file}.part`
   await mkdir(dirname(file), { recursive: true }).catch(cause => {
@@ -49,7 +56,7 @@ export async function download({ url, file, md5, onBytes, onWarning, signal }: D
       if (fruitless >= FRUITLESS_ATTEMPTS)
         throw downloadError(url, `cannot download; ${reason}; run again to go on from there`, error)
       onWarning?.(`download interrupted (${reason}); going on`)
-      await pause(PAUSE * 2 ** fruitless, undefined, signal && { signal })
+      await sleep(pause * 2 ** fruitless, undefined, signal && { signal })
     }
   }
   const actual = await md5Of(part)

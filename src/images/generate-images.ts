@@ -1,6 +1,7 @@
 import { checkOptionNames, invalidOption, isCount } from '../options.js'
 import { RandomStream } from '../random.js'
-import { allocateSplit, type ImageSet, type ImageSplit, sealImageSet } from './image-set.js'
+import { sealImageSet } from './fingerprint.js'
+import { allocateSplit, type ImageSet, type ImageSplit } from './image-set.js'
 
 /** Options of {@link generateImages}. */
 export interface GenerateImagesOptions {

@@ -3,13 +3,13 @@ import { reasonOf, ZooError } from '../errors.js'
 import { checkOptionNames, invalidOption, isCount } from '../options.js'
 import { cacheFile, defaultCacheDir, readCache, writeCache } from './cache.js'
 import { decodeImage, decoderVersions } from './decode.js'
+import { sealImageSet } from './fingerprint.js'
 import {
   allocateSplit,
   checkClassNames,
   type ImageSet,
   type ImageSplit,
   type SkippedImage,
-  sealImageSet,
 } from './image-set.js'
 import { resizeBilinear } from './resize.js'
 import { type ImageFile, type ImageSource, openSource } from './source.js'

@@ -40,7 +40,8 @@ function axisWeights(outSize: number, inSize: number): AxisWeights {
  * not kept), bit for bit: float32 `[height, width, channels]` in [0, 1].
  *
  * Alpha is dropped. Grey becomes RGB by repeating the value; RGB becomes grey as the 8-bit luminance of Rec. 601
- * (0.299 R + 0.587 G + 0.114 B, as JPEG has it, rounded), which leaves a grey of equal R, G and B as it is.
+ * (0.299 R + 0.587 G + 0.114 B, rounded), which leaves a grey of equal R, G and B as it is. For colour JPEGs this is
+ * the stored luminance but for rounding and colours out of RGB's range (1.7 % of Imagenette's pixels differ).
  */
 export function resizeBilinear(
   image: DecodedImage,

@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs'
+import { createReadStream, type Dirent } from 'node:fs'
 import { open, readdir, readFile, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -116,10 +116,11 @@ async function openFolder(root: string, layout: Layout): Promise<ImageSource> {
         const entered = layout.enter([...top, split, name])
         if (!entered) continue
         const folder = join(root, ...top, split, name)
-        const files = (await readdir(folder)).filter(isImageName)
+        const files = (await list(folder)).map(entry => entry.name).filter(isImageName)
         const described = files.sort().map(async file => {
           const path = join(folder, file)
-          const { size, mtimeMs } = await stat(path)
+          // What cannot be looked at (a link to nowhere) is named when it is read, or skipped with the bad images.
+          const { size, mtimeMs } = await stat(path).catch(() => ({ size: 0, mtimeMs: 0 }))
           return {
             split,
             folder: name,
@@ -146,12 +147,17 @@ async function openFolder(root: string, layout: Layout): Promise<ImageSource> {
   }
 }
 
-/** Names of the folders (and links to folders) in a folder; none where it does not exist. */
-async function subfolders(path: string): Promise<string[]> {
-  const entries = await readdir(path, { withFileTypes: true }).catch(error => {
+/** What a folder holds; nothing where it does not exist. */
+async function list(path: string): Promise<Dirent[]> {
+  return readdir(path, { withFileTypes: true }).catch(error => {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return []
     throw sourceError(path, `cannot read folder; ${reasonOf(error)}`, error)
   })
+}
+
+/** Names of the folders (and links to folders) in a folder. */
+async function subfolders(path: string): Promise<string[]> {
+  const entries = await list(path)
   const isFolder = await Promise.all(
     entries.map(async entry =>
       entry.isSymbolicLink()
