@@ -58,7 +58,8 @@ describe.each(variants)('$name', ({ backend, tolerance }) => {
       trainer.dispose()
     })
 
-    it('agrees with central differences', () => {
+    // A step across a relu's kink is no derivative.
+    it.skipIf(spec.name === 'relu')('agrees with central differences', () => {
       const job = makeJob(spec, { batchSize: 64 })
       const lossAt = (parameter: number, change: number) => {
         const initialWeights = job.initialWeights.slice()

@@ -47,13 +47,24 @@ export const ODD_ARCHITECTURES: readonly ArchitectureSpec[] = [
     inputShape: [13, 9, 3],
     layers: [
       { kind: 'conv2d', filters: 33, kernelSize: 7, padding: 'same', activation: 'tanh' },
-      { kind: 'conv2d', filters: 2, kernelSize: 5, activation: 'relu' },
+      { kind: 'conv2d', filters: 2, kernelSize: 5, activation: 'tanh' },
       { kind: 'flatten' },
       { kind: 'dense', units: 4, activation: 'softmax' },
     ],
   },
   {
-    name: 'ends flat after a pool of 3',
+    name: 'relu',
+    inputShape: [8, 8, 3],
+    layers: [
+      { kind: 'conv2d', filters: 9, kernelSize: 3, padding: 'same', activation: 'relu' },
+      { kind: 'averagePooling2d' },
+      { kind: 'flatten' },
+      { kind: 'dense', units: 20, activation: 'relu' },
+      { kind: 'dense', units: 1, activation: 'sigmoid' },
+    ],
+  },
+  {
+    name: 'begins with a pool of 3',
     inputShape: [9, 9, 2],
     layers: [
       { kind: 'averagePooling2d', poolSize: 3, strides: 2 },
