@@ -117,7 +117,7 @@ function resolveArchitecture(
 }
 
 function resolveOptimizer(given: 'adam' | 'sgd' | OptimizerOptions): OptimizerSettings {
-  const options = typeof given === 'string' ? { kind: given } : given
+  const options = typeof given === 'string' ? ({ kind: given } as OptimizerOptions) : given
   if (options?.kind === 'adam') {
     checkOptionNames(options, ['kind', 'learningRate', 'beta1', 'beta2', 'epsilon'], 'optimizer adam')
     const { learningRate = 1e-3, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-7 } = options

@@ -30,35 +30,67 @@ interface Pending {
   reject(error: unknown): void
 }
 
+/** A worker thread and who listens to it; it trains one network at a time. */
+class TrainingThread {
+  private onReply: (reply: WorkerReply) => void = () => {}
+  private onLost: (reason: string) => void = () => {}
+  private readonly worker: Worker
+
+  constructor(name: EngineName) {
+    this.worker = new Worker(new URL('./engine-worker.js', import.meta.url), { workerData: name })
+    this.worker.on('message', (reply: WorkerReply) => this.onReply(reply))
+    this.worker.on('error', error => this.onLost(error.message))
+    this.worker.on('exit', code => this.onLost(`its thread ended with code ${code}`))
+  }
+
+  /** From now on replies, and the thread's unexpected end, go to these. */
+  listen(onReply: (reply: WorkerReply) => void, onLost: (reason: string) => void): void {
+    this.onReply = onReply
+    this.onLost = onLost
+  }
+
+  send(request: WorkerRequest): void {
+    this.worker.postMessage(request)
+  }
+
+  terminate(): Promise<unknown> {
+    this.listen(
+      () => {},
+      () => {},
+    )
+    return this.worker.terminate()
+  }
+}
+
 /** Runs any engine's backend on worker threads, one network to a thread. */
 export class WorkerEngine implements Engine {
   private readonly waiting: Pending[] = []
-  private readonly idle: Worker[]
+  private readonly idle: TrainingThread[]
 
   private constructor(
     readonly name: EngineName,
     readonly arithmetic: string,
     readonly reason: string,
-    private readonly workers: Worker[],
+    private readonly threads: TrainingThread[],
   ) {
-    this.idle = [...workers]
+    this.idle = [...threads]
   }
 
   /** @throws ZooError `engine` when the backend does not load, with its reason. */
   static async open(name: EngineName, concurrency: number, reason: string): Promise<WorkerEngine> {
-    const workers: Worker[] = []
+    const threads: TrainingThread[] = []
     try {
-      const arithmetic = await startWorker(name, workers)
-      await Promise.all(Array.from({ length: concurrency - 1 }, () => startWorker(name, workers)))
-      return new WorkerEngine(name, arithmetic, reason, workers)
+      const arithmetic = await startThread(name, threads)
+      await Promise.all(Array.from({ length: concurrency - 1 }, () => startThread(name, threads)))
+      return new WorkerEngine(name, arithmetic, reason, threads)
     } catch (error) {
-      await Promise.all(workers.map(worker => worker.terminate()))
+      await Promise.all(threads.map(thread => thread.terminate()))
       throw error
     }
   }
 
   get concurrency() {
-    return this.workers.length
+    return this.threads.length
   }
 
   train(job: TrainingJob, control: TrainingControl = {}): Promise<TrainingResult> {
@@ -69,7 +101,7 @@ export class WorkerEngine implements Engine {
   }
 
   async close() {
-    await Promise.all(this.workers.map(worker => worker.terminate()))
+    await Promise.all(this.threads.map(thread => thread.terminate()))
   }
 
   private dispatch(): void {
@@ -78,57 +110,66 @@ export class WorkerEngine implements Engine {
     }
   }
 
-  private run(worker: Worker, { job, control, resolve, reject }: Pending): void {
+  private run(thread: TrainingThread, { job, control, resolve, reject }: Pending): void {
     const { signal, onEpoch } = control
     const stop = new Int32Array(new SharedArrayBuffer(4))
     const onAbort = () => Atomics.store(stop, 0, 1)
     const finish = () => {
-      worker.removeAllListeners()
       signal?.removeEventListener('abort', onAbort)
-      this.idle.push(worker)
+      this.idle.push(thread)
       this.dispatch()
     }
-    const lost = (reason: string) => {
-      this.workers.splice(this.workers.indexOf(worker), 1)
-      const error = new ZooError(
-        'engine',
-        `${this.name} engine stopped while training ${job.name}: ${reason}`,
-        { engine: this.name },
-      )
-      reject(error)
-      if (this.workers.length === 0) for (const other of this.waiting.splice(0)) other.reject(error)
-    }
-    worker.on('message', (reply: WorkerReply) => {
-      if (reply.kind === 'epoch') onEpoch?.(reply.record)
-      if (reply.kind === 'done') {
-        finish()
-        resolve(reply.result)
-      }
-      if (reply.kind === 'failed') {
-        finish()
-        reject(new ZooError(reply.tag, reply.message, reply.fields))
-      }
-    })
-    worker.once('error', error => lost(error.message))
+    thread.listen(
+      reply => {
+        if (reply.kind === 'epoch') onEpoch?.(reply.record)
+        if (reply.kind === 'done') {
+          resolve(reply.result)
+          finish()
+        }
+        if (reply.kind === 'failed') {
+          reject(new ZooError(reply.tag, reply.message, reply.fields))
+          finish()
+        }
+      },
+      reason => {
+        signal?.removeEventListener('abort', onAbort)
+        this.lose(thread, job, reason, reject)
+      },
+    )
     signal?.addEventListener('abort', onAbort)
     if (signal?.aborted) onAbort()
-    const request: WorkerRequest = { job: { ...job, architecture: job.architecture.spec }, stop }
-    worker.postMessage(request)
+    thread.send({ job: { ...job, architecture: job.architecture.spec }, stop })
+  }
+
+  /** A thread died under its network; without threads nothing that waits can ever be trained. */
+  private lose(
+    thread: TrainingThread,
+    job: TrainingJob,
+    reason: string,
+    reject: (error: unknown) => void,
+  ): void {
+    this.threads.splice(this.threads.indexOf(thread), 1)
+    const message = `${this.name} engine stopped while training ${job.name}: ${reason}`
+    const error = new ZooError('engine', message, { engine: this.name })
+    thread.listen(
+      () => {},
+      () => {},
+    )
+    reject(error)
+    if (this.threads.length === 0) for (const other of this.waiting.splice(0)) other.reject(error)
   }
 }
 
-function startWorker(name: EngineName, workers: Worker[]): Promise<string> {
-  const worker = new Worker(new URL('./engine-worker.js', import.meta.url), { workerData: name })
-  workers.push(worker)
+/** Starts a thread and waits for its backend; resolves to the backend's arithmetic. */
+function startThread(name: EngineName, threads: TrainingThread[]): Promise<string> {
+  const thread = new TrainingThread(name)
+  threads.push(thread)
   return new Promise((resolve, reject) => {
     const fail = (reason: string) =>
       reject(new ZooError('engine', `engine "${name}" does not load: ${reason}`, { engine: name }))
-    worker.once('message', (reply: WorkerReply) => {
-      worker.removeAllListeners()
+    thread.listen(reply => {
       if (reply.kind === 'ready') resolve(reply.arithmetic)
       if (reply.kind === 'failed') fail(reply.message)
-    })
-    worker.once('error', error => fail(error.message))
-    worker.once('exit', code => fail(`its thread ended with code ${code}`))
+    }, fail)
   })
 }

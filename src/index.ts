@@ -1,0 +1,85 @@
+/**
+ * weightzoo makes, stores and reads datasets of trained neural networks.
+ *
+ * Data flows one way: images, sampling, architecture, training, zoo, views.
+ *
+ * ```ts
+ * import { ImagenetteLoader, trainZoo, flattenModelwise, groupLayerwise } from 'weightzoo'
+ *
+ * const images = await new ImagenetteLoader({ source: 'imagenette2-320.tgz' }).load()
+ * const zoo = await trainZoo({ images, out: 'zoo', perClass: 2, seed: 7 })
+ *
+ * zoo.network('church', 0).metrics.accuracy
+ * const model = await zoo.model('church', 0) // a tfjs LayersModel
+ *
+ * const rows = await flattenModelwise(zoo) // [20, 91481] with labels
+ * const byLayer = await groupLayerwise(zoo)
+ * byLayer.matrix('church', 'conv2d_2').shape // [2, 48120]
+ * ```
+ *
+ * @module
+ */
+
+export {
+  type Activation,
+  type Architecture,
+  type ArchitectureSpec,
+  describeArchitecture,
+  type FeatureShape,
+  type Layer,
+  type LayerSpec,
+  type ParameterEntry,
+} from './architecture/architecture.js'
+export { initialWeights } from './architecture/initial-weights.js'
+export { type LeNet5Options, lenet5, lenet5 as LeNet5, lenet5Architecture } from './architecture/lenet5.js'
+export { toLayersModel } from './architecture/to-layers-model.js'
+export { isZooError, ZooError, type ZooErrorFields, type ZooErrorTag } from './errors.js'
+export { type GenerateImagesOptions, generateImages } from './images/generate-images.js'
+export {
+  ImageFolderLoader,
+  type ImageFolderOptions,
+  type ImageLoaderOptions,
+  type ImageProgress,
+} from './images/image-folder-loader.js'
+export {
+  createImageSet,
+  type ImageSet,
+  type ImageSetInput,
+  type ImageSplit,
+  type ImageSplitInput,
+  type SkippedImage,
+} from './images/image-set.js'
+export {
+  IMAGENETTE_CLASSES,
+  ImagenetteLoader,
+  type ImagenetteName,
+  type ImagenetteOptions,
+} from './images/imagenette-loader.js'
+export { philox4x32, RandomStream } from './random.js'
+export {
+  type OneVsAllSample,
+  OneVsAllSampler,
+  type OneVsAllSamplerOptions,
+} from './sampling/one-vs-all-sampler.js'
+export { jobFactory, type NetworkJob } from './training/create-job.js'
+export type {
+  Engine,
+  EngineName,
+  EpochRecord,
+  LossName,
+  OptimizerSettings,
+  TrainingControl,
+  TrainingJob,
+  TrainingResult,
+} from './training/engine.js'
+export { type OpenEngineOptions, openEngine } from './training/engines/open-engine.js'
+export { binaryMetrics, type Metrics } from './training/metrics.js'
+export { type OptimizerOptions, type Recipe, type RecipeOptions, resolveRecipe } from './training/recipe.js'
+export { type CompileOptions, compileZoo } from './zoo/compile.js'
+export type { FailureRecord, NetworkRecord, TrainingHistory } from './zoo/ledger.js'
+export type { ZooManifest } from './zoo/manifest.js'
+export { type ClassSummary, type Spread, summarize } from './zoo/summary.js'
+export { type TrainingProgress, type TrainZooOptions, trainZoo } from './zoo/train-zoo.js'
+export { flattenModelwise, groupLayerwise, type LayerwiseView, type ViewOptions } from './zoo/views.js'
+export type { WeightMatrix } from './zoo/weight-matrix.js'
+export { type LayerWeights, openZoo, type Selection, Zoo } from './zoo/zoo.js'

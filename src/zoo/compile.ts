@@ -1,0 +1,241 @@
+import { createHash } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { ParameterEntry } from '../architecture/architecture.js'
+import { ZooError } from '../errors.js'
+import { networkName, safeName, writeWhole, ZOO_FILES } from './files.js'
+import { type Hdf5Reader, type Hdf5Writer, openHdf5, writeHdf5 } from './hdf5.js'
+import type { NetworkRecord } from './ledger.js'
+import { arraySource, layerRange, type RowInfo } from './weight-matrix.js'
+import type { Zoo } from './zoo.js'
+
+/** Options of {@link compileZoo}. */
+export interface CompileOptions {
+  /** Called after every network read. */
+  onProgress?: ((done: number, total: number) => void) | undefined
+  signal?: AbortSignal | undefined
+}
+
+/** Metrics in the compiled file and in `metrics.csv`, in this order. */
+const METRIC_COLUMNS = ['accuracy', 'precision', 'recall', 'f1', 'auc'] as const
+
+/** Networks written at a time: 23 MB of LeNet-5. */
+const BLOCK = 64
+
+/**
+ * Writes the compiled files of a zoo from its model files: `metrics.csv`, `modelwise.h5` and `layerwise.h5` (paper,
+ * section 2, "modelwise" and "layerwise"). One pass over the models, a few MB of memory whatever their number; every
+ * network is checked against the ledger's hash. Rows are in the order of `zoo.networks`, so equal zoos give equal
+ * files. A selection compiles the whole zoo.
+ *
+ * @throws ZooError `zoo` naming a damaged model file, or the file that cannot be written.
+ */
+export async function compileZoo(zoo: Zoo, { onProgress, signal }: CompileOptions = {}): Promise<void> {
+  const networks = zoo.allNetworks
+  if (networks.length === 0) {
+    throw new ZooError('zoo', `nothing to compile: ${zoo.path} has no finished network`, { path: zoo.path })
+  }
+  const at = (name: string) => join(zoo.path, name)
+  await writeWhole(at(ZOO_FILES.metrics), temporary => writeFile(temporary, metricsCsv(networks)))
+  await writeWhole(at(ZOO_FILES.modelwise), modelwise =>
+    writeWhole(at(ZOO_FILES.layerwise), layerwise =>
+      writeHdf5(modelwise, modelwiseFile =>
+        writeHdf5(layerwise, async layerwiseFile => {
+          const writers = [startModelwise(modelwiseFile, zoo), startLayerwise(layerwiseFile, zoo)]
+          await forEachBlock(zoo, networks, { onProgress, signal }, (start, data) => {
+            for (const write of writers) write(start, data)
+          })
+        }),
+      ),
+    ),
+  )
+}
+
+/** Takes networks `start` onwards, flat `[n, parameterCount]`. */
+type BlockWriter = (start: number, data: Float32Array) => void
+
+function startModelwise(file: Hdf5Writer, zoo: Zoo): BlockWriter {
+  const { architecture, allNetworks: networks } = zoo
+  const rows = rowInfo(zoo, networks)
+  file.attribute('networks_sha256', stateOf(networks))
+  file.attribute('class_names', [...zoo.classNames])
+  file.dataset('labels', rows.labels, [networks.length])
+  file.dataset('names', [...rows.names], [networks.length])
+  const metrics = networks.flatMap(network => METRIC_COLUMNS.map(name => network.metrics[name] ?? Number.NaN))
+  file.dataset('metrics', Float64Array.from(metrics), [networks.length, METRIC_COLUMNS.length])
+  file.attribute('columns', [...METRIC_COLUMNS], 'metrics')
+  const matrix = file.matrix('parameters', networks.length, architecture.parameterCount, ROW_CHUNK_BYTES)
+  attachTable(file, 'parameters', architecture.parameters)
+  return (start, data) => matrix.writeRows(start, data)
+}
+
+function startLayerwise(file: Hdf5Writer, zoo: Zoo): BlockWriter {
+  const { architecture, allNetworks: networks } = zoo
+  const { parameters, parameterCount: stride } = architecture
+  file.attribute('networks_sha256', stateOf(networks))
+  file.attribute('class_names', [...zoo.classNames])
+  const groups = classRanges(networks)
+  const matrices = groups.flatMap(({ className, start: first, end: last }) => {
+    const group = safeName(className)
+    file.group(group)
+    file.attribute('class', className, group)
+    file.attribute('names', networks.slice(first, last).map(nameOf), group)
+    return layersOf(parameters).map(layer => {
+      const [columnStart, columnEnd] = layerRange(parameters, layer)
+      const name = `${group}/${layer}`
+      const matrix = file.matrix(name, last - first, columnEnd - columnStart, LAYER_CHUNK_BYTES)
+      attachTable(file, name, layerTable(parameters, layer))
+      return { matrix, first, last, columnStart, columnEnd }
+    })
+  })
+  return (start, data) => {
+    const end = start + data.length / stride
+    for (const { matrix, first, last, columnStart, columnEnd } of matrices) {
+      const from = Math.max(start, first)
+      const to = Math.min(end, last)
+      if (from >= to) continue
+      const part = arraySource(data, stride).read(from - start, to - start, columnStart, columnEnd)
+      matrix.writeRows(from - first, part)
+    }
+  }
+}
+
+/** Modelwise chunks are single networks (HDF5 chunks hold whole rows), so that reading a row reads no more. */
+const ROW_CHUNK_BYTES = 4
+/** Layerwise chunks hold several networks: 256 KiB is a good size for HDF5's chunk cache of 1 MiB. */
+const LAYER_CHUNK_BYTES = 256 * 1024
+
+function attachTable(file: Hdf5Writer, dataset: string, parameters: readonly ParameterEntry[]): void {
+  file.attribute(
+    'layer',
+    parameters.map(({ layer }) => layer),
+    dataset,
+  )
+  file.attribute(
+    'part',
+    parameters.map(({ part }) => part),
+    dataset,
+  )
+  file.attribute(
+    'shape',
+    parameters.map(({ shape }) => JSON.stringify(shape)),
+    dataset,
+  )
+  file.attribute(
+    'offset',
+    Int32Array.from(parameters, ({ offset }) => offset),
+    dataset,
+  )
+  file.attribute(
+    'size',
+    Int32Array.from(parameters, ({ size }) => size),
+    dataset,
+  )
+}
+
+/** Reads the weights of networks block by block; every one is checked against the ledger. */
+export async function forEachBlock(
+  zoo: Zoo,
+  networks: readonly NetworkRecord[],
+  { onProgress, signal }: CompileOptions,
+  take: BlockWriter,
+): Promise<void> {
+  const stride = zoo.architecture.parameterCount
+  for (let start = 0; start < networks.length; start += BLOCK) {
+    const block = networks.slice(start, start + BLOCK)
+    const data = new Float32Array(block.length * stride)
+    for (const [i, network] of block.entries()) {
+      if (signal?.aborted) {
+        throw new ZooError('interrupted', `interrupted after ${start + i} of ${networks.length} networks`, {
+          finished: start + i,
+        })
+      }
+      data.set(await zoo.weights(network.class, network.index), i * stride)
+      onProgress?.(start + i + 1, networks.length)
+    }
+    take(start, data)
+  }
+}
+
+/** The compiled file, made first where it is missing or of other networks than the ledger's. */
+export async function openCompiled(zoo: Zoo, name: string, options: CompileOptions): Promise<Hdf5Reader> {
+  const path = join(zoo.path, name)
+  if (!(await isCurrent(path, zoo))) {
+    const { onProgress, signal } = options
+    await compileZoo(zoo, { onProgress, signal })
+  }
+  return openHdf5(path)
+}
+
+async function isCurrent(path: string, zoo: Zoo): Promise<boolean> {
+  // A damaged file is as good as none: it is made again.
+  const file = await openHdf5(path).catch(() => undefined)
+  try {
+    return file?.attribute('networks_sha256') === stateOf(zoo.allNetworks)
+  } finally {
+    file?.close()
+  }
+}
+
+/** One hash over all networks' names and weights: what a compiled file is of. */
+function stateOf(networks: readonly NetworkRecord[]): string {
+  const hash = createHash('sha256')
+  for (const network of networks) hash.update(`${nameOf(network)} ${network.sha256}\n`)
+  return hash.digest('hex')
+}
+
+export function rowInfo(
+  zoo: Zoo,
+  networks: readonly NetworkRecord[],
+  positions: ReadonlyMap<string, number> = positionsIn(networks),
+): RowInfo {
+  const names = networks.map(nameOf)
+  return {
+    names,
+    labels: Int32Array.from(networks, network => zoo.classNames.indexOf(network.class)),
+    classNames: zoo.classNames,
+    positions: Uint32Array.from(names, name => positions.get(name)!),
+  }
+}
+
+const nameOf = (network: NetworkRecord) => networkName(network.class, network.index)
+
+export function positionsIn(networks: readonly NetworkRecord[]): ReadonlyMap<string, number> {
+  return new Map(networks.map((network, position) => [nameOf(network), position]))
+}
+
+export function layersOf(parameters: readonly ParameterEntry[]): string[] {
+  return [...new Set(parameters.map(({ layer }) => layer))]
+}
+
+/** A layer's part of the table, its offsets counted from its own first weight. */
+export function layerTable(parameters: readonly ParameterEntry[], layer: string): ParameterEntry[] {
+  const [first] = layerRange(parameters, layer)
+  return parameters
+    .filter(entry => entry.layer === layer)
+    .map(entry => ({ ...entry, offset: entry.offset - first }))
+}
+
+/** Networks come sorted by class: where each class starts and ends. */
+export function classRanges(
+  networks: readonly NetworkRecord[],
+): { className: string; start: number; end: number }[] {
+  const ranges: { className: string; start: number; end: number }[] = []
+  for (const [position, network] of networks.entries()) {
+    const last = ranges.at(-1)
+    if (last?.className === network.class) last.end = position + 1
+    else ranges.push({ className: network.class, start: position, end: position + 1 })
+  }
+  return ranges
+}
+
+/** One line a network, the paper's columns; Count is the network's index within its class. */
+function metricsCsv(networks: readonly NetworkRecord[]): string {
+  const quote = (name: string) => (/[",\n]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name)
+  const lines = networks.map(network =>
+    [quote(network.class), network.index, ...METRIC_COLUMNS.map(name => network.metrics[name] ?? '')].join(
+      ',',
+    ),
+  )
+  return `${['Class,Count,Accuracy,Precision,Recall,F1 Score,AUC', ...lines].join('\n')}\n`
+}

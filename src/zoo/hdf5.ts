@@ -1,0 +1,238 @@
+import { existsSync, statSync } from 'node:fs'
+import type { Dataset, File, Group } from 'h5wasm'
+import h5wasm from 'h5wasm/node'
+import { ZooError } from '../errors.js'
+
+/**
+ * The only place that talks to the HDF5 library. h5wasm works on real files, synchronously once loaded; here it is
+ * made to throw on errors (its default is to return garbage), to write the same bytes whatever the time of day, and to
+ * say which file is at fault.
+ */
+async function loadLibrary(): Promise<typeof h5wasm> {
+  const module = await h5wasm.ready
+  module.activate_throwing_error_handler()
+  return h5wasm
+}
+
+/**
+ * Writes a new HDF5 file at `path`; it is closed when `write` ends.
+ * @throws ZooError `zoo` naming the file when it cannot be written (a full disk, a missing folder).
+ */
+export async function writeHdf5(
+  path: string,
+  write: (file: Hdf5Writer) => void | Promise<void>,
+): Promise<void> {
+  const { File } = await loadLibrary()
+  const file = new Hdf5Writer(path, File)
+  try {
+    await write(file)
+  } catch (error) {
+    file.abandon()
+    throw error
+  }
+  file.close()
+}
+
+/** HDF5 1.8's format (2008) lifts the limit of 64 KiB on an attribute; nothing newer is needed, so old readers work. */
+const FORMAT_BOUNDS: ['v108', 'v110'] = ['v108', 'v110']
+
+/** A file open for writing. Every write that fails names the file. */
+export class Hdf5Writer {
+  private readonly file: File
+
+  constructor(
+    readonly path: string,
+    File: typeof h5wasm.File,
+  ) {
+    this.file = this.guard(() => new File(path, 'w', { libver: FORMAT_BOUNDS }))
+  }
+
+  /** Makes a group, and those above it. */
+  group(path: string): void {
+    this.guard(() => {
+      let name = ''
+      for (const part of path.split('/')) {
+        name = name ? `${name}/${part}` : part
+        if (this.file.get(name) === null) this.file.create_group(name)
+      }
+    })
+  }
+
+  /** Sets an attribute of the root or of `object`: strings and lists as they are, numbers as `type`. */
+  attribute(name: string, value: AttributeValue, object = '/'): void {
+    this.guard(() => {
+      const target = this.file.get(object) as Group
+      if (typeof value === 'number') target.create_attribute(name, new Int32Array([value]), [], '<i')
+      else if (typeof value === 'bigint') target.create_attribute(name, new BigInt64Array([value]), [], '<q')
+      else target.create_attribute(name, value)
+    })
+  }
+
+  /** A whole dataset at once. The groups above it must be there. */
+  dataset(
+    name: string,
+    data: Float32Array | Float64Array | Int32Array | string[],
+    shape: readonly number[],
+  ): void {
+    this.guard(() => this.file.create_dataset({ name, data, shape: [...shape] }))
+  }
+
+  /**
+   * A float32 matrix to be filled row by row, stored in chunks of whole rows of at most `chunkBytes` (but one row at
+   * least).
+   */
+  matrix(name: string, rows: number, columns: number, chunkBytes: number): MatrixWriter {
+    const chunkRows = Math.min(rows, Math.max(1, Math.floor(chunkBytes / (4 * columns))))
+    // h5wasm creates a dataset with its data only: one row, which then grows.
+    const dataset = this.guard(() => {
+      const created = this.file.create_dataset({
+        name,
+        data: new Float32Array(columns),
+        shape: [1, columns],
+        maxshape: [null, columns],
+        chunks: [chunkRows, columns],
+      })
+      created.resize([rows, columns])
+      return created
+    })
+    return {
+      writeRows: (start, data) => {
+        const end = start + data.length / columns
+        this.guard(() =>
+          dataset.write_slice(
+            [
+              [start, end],
+              [0, columns],
+            ],
+            data,
+          ),
+        )
+      },
+    }
+  }
+
+  close(): void {
+    this.guard(() => this.file.close())
+  }
+
+  /** Closes after a failure, whose error is the one to tell. */
+  abandon(): void {
+    try {
+      this.file.close()
+    } catch {}
+  }
+
+  private guard<T>(write: () => T): T {
+    try {
+      return withoutClock(write)
+    } catch (error) {
+      throw new ZooError(
+        'zoo',
+        `cannot write ${this.path}: ${hdf5Reason(error)}`,
+        { path: this.path },
+        { cause: error },
+      )
+    }
+  }
+}
+
+/** What an attribute may hold; a number is an int32, a bigint an int64. */
+export type AttributeValue = string | number | bigint | string[] | Int32Array
+
+/** Writes rows of a matrix. */
+export interface MatrixWriter {
+  /** Writes `data`, flat `[n, columns]`, at row `start`. */
+  writeRows(start: number, data: Float32Array): void
+}
+
+/**
+ * Opens an HDF5 file for reading.
+ * @throws ZooError `zoo` naming the file when it is missing or no readable HDF5.
+ */
+export async function openHdf5(path: string): Promise<Hdf5Reader> {
+  const { File } = await loadLibrary()
+  if (!existsSync(path)) throw new ZooError('zoo', `no such file: ${path}`, { path })
+  try {
+    return new Hdf5Reader(path, new File(path, 'r'))
+  } catch (error) {
+    throw damaged(path, `${statSync(path).size} bytes; ${hdf5Reason(error)}`, error)
+  }
+}
+
+/** A file open for reading. Every read that fails names the file. */
+export class Hdf5Reader {
+  constructor(
+    readonly path: string,
+    private readonly file: File,
+  ) {}
+
+  /** Attribute of the root or of an object; `undefined` where there is none. */
+  attribute(name: string, object = '/'): unknown {
+    return this.guard(() => (this.file.get(object) as Group | null)?.attrs[name]?.value)
+  }
+
+  /** Names of what a group holds. */
+  keys(group: string): string[] {
+    return this.guard(() => (this.file.get(group) as Group | null)?.keys() ?? [])
+  }
+
+  /** Shape of a dataset. */
+  shape(dataset: string): number[] {
+    return this.guard(() => this.dataset(dataset).shape ?? [])
+  }
+
+  /** A float32 dataset, whole or the part within `ranges` (`[start, end)` per axis). */
+  floats(dataset: string, ranges?: [number, number][]): Float32Array<ArrayBuffer> {
+    return this.guard(() => {
+      const values = ranges ? this.dataset(dataset).slice(ranges) : this.dataset(dataset).value
+      if (!(values instanceof Float32Array)) throw new Error(`${dataset} is not float32`)
+      const count = ranges?.reduce((product, [start, end]) => product * (end - start), 1)
+      if (count !== undefined && values.length !== count) throw new Error(`${dataset} ends early`)
+      return values as Float32Array<ArrayBuffer>
+    })
+  }
+
+  close(): void {
+    this.file.close()
+  }
+
+  private dataset(name: string): Dataset {
+    const found = this.file.get(name)
+    if (found === null || !('slice' in found)) throw new Error(`${name} is missing`)
+    return found as Dataset
+  }
+
+  private guard<T>(read: () => T): T {
+    try {
+      return read()
+    } catch (error) {
+      throw damaged(this.path, hdf5Reason(error), error)
+    }
+  }
+}
+
+function damaged(path: string, reason: string, cause: unknown): ZooError<'zoo'> {
+  return new ZooError('zoo', `${path} is truncated, corrupt or no HDF5 file (${reason})`, { path }, { cause })
+}
+
+/** The innermost reason in HDF5's error stack, which runs over many lines. */
+function hdf5Reason(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error)
+  const reasons = [...message.matchAll(/#\d+:.*? line \d+ in \w+\(\): (.*)/g)].map(match => match[1]!)
+  const system = /error message = '([^']+)'/.exec(message)?.[1]
+  return system ?? reasons.at(-1) ?? message.split('\n', 1)[0]!
+}
+
+/**
+ * HDF5 stamps every dataset with the time. Equal zoos should be equal files, and writing is synchronous, so the clock
+ * that the library asks stands still meanwhile.
+ */
+function withoutClock<T>(write: () => T): T {
+  const now = Date.now
+  Date.now = () => 0
+  try {
+    return write()
+  } finally {
+    Date.now = now
+  }
+}

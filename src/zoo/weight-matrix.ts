@@ -1,0 +1,172 @@
+import type { ParameterEntry } from '../architecture/architecture.js'
+import { invalidOption } from '../options.js'
+import type { Hdf5Reader } from './hdf5.js'
+
+/**
+ * Weights of many networks as a matrix, one network a row: in memory or read from a compiled file piece by piece, with
+ * the same calls. Reading a part never loads the rest.
+ *
+ * @example
+ * const rows = await flattenModelwise(zoo)
+ * rows.shape                      // [10000, 91481]
+ * rows.row(0)                     // Float32Array(91481), network rows.names[0]
+ * for (const { start, data } of rows.blocks(64)) { ... } // 64 networks at a time
+ */
+export class WeightMatrix {
+  /** Number of networks and of weights. */
+  readonly shape: readonly [rows: number, columns: number]
+
+  constructor(
+    private readonly source: WeightSource,
+    /** What the rows are. */
+    private readonly rowsOf: RowInfo,
+    /** Which parameters the columns are; offsets count from the first column. */
+    readonly parameters: readonly ParameterEntry[],
+  ) {
+    this.shape = [rowsOf.names.length, parameters.reduce((sum, { size }) => sum + size, 0)]
+  }
+
+  /** Name of each row's network, e.g. `church_3`. */
+  get names(): readonly string[] {
+    return this.rowsOf.names
+  }
+
+  /** Class of each row, an index into {@link classNames}. */
+  get labels(): Int32Array {
+    return this.rowsOf.labels
+  }
+
+  get classNames(): readonly string[] {
+    return this.rowsOf.classNames
+  }
+
+  /** One network's weights. `[columns]` */
+  row(index: number): Float32Array<ArrayBuffer> {
+    return this.rows(index, index + 1)
+  }
+
+  /** Networks `start` to `end` (exclusive), flat `[end - start, columns]`. */
+  rows(start: number, end: number): Float32Array<ArrayBuffer> {
+    return this.read(start, end, 0, this.shape[1])
+  }
+
+  /** Columns `start` to `end` (exclusive) of all networks, flat `[rows, end - start]`. */
+  columns(start: number, end: number): Float32Array<ArrayBuffer> {
+    return this.read(0, this.shape[0], start, end)
+  }
+
+  /** A layer's columns of all networks, bias then kernel, flat `[rows, size of the layer]`. */
+  layer(name: string): Float32Array<ArrayBuffer> {
+    const [start, end] = layerRange(this.parameters, name)
+    return this.columns(start, end)
+  }
+
+  /** All networks in blocks of `size` rows, the last one smaller; default 64 (23 MB of LeNet-5). */
+  *blocks(size = 64): Generator<{ start: number; end: number; data: Float32Array<ArrayBuffer> }> {
+    for (let start = 0; start < this.shape[0]; start += size) {
+      const end = Math.min(start + size, this.shape[0])
+      yield { start, end, data: this.rows(start, end) }
+    }
+  }
+
+  /** Everything, flat `[rows, columns]`: 4 bytes a weight, 3.7 GB for 10,000 LeNet-5. */
+  toArray(): Float32Array<ArrayBuffer> {
+    return this.rows(0, this.shape[0])
+  }
+
+  /** Lets go of the file; the matrix cannot be read afterwards. */
+  close(): void {
+    this.source.close()
+  }
+
+  private read(
+    rowStart: number,
+    rowEnd: number,
+    columnStart: number,
+    columnEnd: number,
+  ): Float32Array<ArrayBuffer> {
+    checkRange('rows', rowStart, rowEnd, this.shape[0])
+    checkRange('columns', columnStart, columnEnd, this.shape[1])
+    const width = columnEnd - columnStart
+    const out = new Float32Array((rowEnd - rowStart) * width)
+    const { positions } = this.rowsOf
+    // Runs of rows that lie together in the source are read together, at most READ_BYTES at a time.
+    const most = Math.max(1, Math.floor(READ_BYTES / (4 * width)))
+    for (let start = rowStart; start < rowEnd; ) {
+      let end = start + 1
+      while (end < rowEnd && end - start < most && positions[end] === positions[start]! + end - start) end++
+      const first = positions[start]!
+      const part = this.source.read(first, first + end - start, columnStart, columnEnd)
+      out.set(part, (start - rowStart) * width)
+      start = end
+    }
+    return out
+  }
+}
+
+/** h5wasm copies every read through its own memory; 64 MiB keeps that small and is as fast as more. */
+const READ_BYTES = 64 * 2 ** 20
+
+/** What a matrix reads from: rows by their position in the source. */
+export interface WeightSource {
+  read(rowStart: number, rowEnd: number, columnStart: number, columnEnd: number): Float32Array
+  close(): void
+}
+
+/** What the rows of a matrix are. */
+export interface RowInfo {
+  readonly names: readonly string[]
+  readonly labels: Int32Array
+  readonly classNames: readonly string[]
+  /** Row of the source that each row of the matrix is. */
+  readonly positions: Uint32Array
+}
+
+/** Columns of a two-dimensional dataset in an HDF5 file. */
+export function fileSource(file: Hdf5Reader, dataset: string, close: () => void): WeightSource {
+  return {
+    read: (rowStart, rowEnd, columnStart, columnEnd) =>
+      file.floats(dataset, [
+        [rowStart, rowEnd],
+        [columnStart, columnEnd],
+      ]),
+    close,
+  }
+}
+
+/** Columns `firstColumn` onwards of an array in memory, flat `[rows, stride]`. */
+export function arraySource(data: Float32Array, stride: number, firstColumn = 0): WeightSource {
+  return {
+    read: (rowStart, rowEnd, columnStart, columnEnd) => {
+      const width = columnEnd - columnStart
+      if (width === stride) return data.subarray(rowStart * stride, rowEnd * stride)
+      const out = new Float32Array((rowEnd - rowStart) * width)
+      for (let row = rowStart; row < rowEnd; row++) {
+        const start = row * stride + firstColumn + columnStart
+        out.set(data.subarray(start, start + width), (row - rowStart) * width)
+      }
+      return out
+    },
+    close: () => {},
+  }
+}
+
+/** First column of a layer and the one after its last. */
+export function layerRange(
+  parameters: readonly ParameterEntry[],
+  layer: string,
+): [start: number, end: number] {
+  const entries = parameters.filter(entry => entry.layer === layer)
+  if (entries.length === 0) {
+    const known = [...new Set(parameters.map(entry => entry.layer))].join(', ')
+    throw invalidOption('layer', layer, `has no parameters here; those with parameters are ${known}`)
+  }
+  const last = entries.at(-1)!
+  return [entries[0]!.offset, last.offset + last.size]
+}
+
+function checkRange(what: string, start: number, end: number, count: number): void {
+  if (!(Number.isInteger(start) && Number.isInteger(end) && start >= 0 && start <= end && end <= count)) {
+    throw invalidOption(what, `${start} to ${end}`, `there are ${count}`)
+  }
+}

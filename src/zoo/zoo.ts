@@ -1,0 +1,184 @@
+import { stat } from 'node:fs/promises'
+import type { LayersModel } from '@tensorflow/tfjs-layers'
+import { type Architecture, describeArchitecture } from '../architecture/architecture.js'
+import { toLayersModel } from '../architecture/to-layers-model.js'
+import { ZooError } from '../errors.js'
+import { checkOptionNames, invalidOption, suggestion } from '../options.js'
+import type { Metrics } from '../training/metrics.js'
+import { modelPath, networkName, weightsHash } from './files.js'
+import { type FailureRecord, type NetworkRecord, readLedger } from './ledger.js'
+import { readManifest, type ZooManifest } from './manifest.js'
+import { readModelFile } from './model-file.js'
+
+/** Which networks {@link Zoo.select} keeps; all conditions must hold. */
+export interface Selection {
+  /** A class, or several. */
+  class?: string | readonly string[]
+  minAccuracy?: number
+  maxAccuracy?: number
+  minF1?: number
+  minAuc?: number
+  /** At most this many networks of each class, the first ones. */
+  perClass?: number
+  /** Anything else: networks for which this returns true. */
+  where?: (network: NetworkRecord) => boolean
+}
+
+/** One layer of one network. Shapes as Keras has them. */
+export interface LayerWeights {
+  kernel: { shape: readonly number[]; data: Float32Array }
+  bias: { shape: readonly number[]; data: Float32Array }
+}
+
+/**
+ * A zoo directory, open for reading. It holds what the manifest and the ledger say (a few MB); weights are read from
+ * their files when asked for. A zoo never changes under its reader: open it again to see networks trained since.
+ */
+export class Zoo {
+  /** @internal Use {@link openZoo}. */
+  constructor(
+    /** The directory. */
+    readonly path: string,
+    readonly manifest: ZooManifest,
+    /** The networks, by class (in the image set's order) and index. */
+    readonly networks: readonly NetworkRecord[],
+    /** Networks that could not be trained. */
+    readonly failures: readonly FailureRecord[],
+    /** Every finished network of the directory, of which `networks` may be a selection. */
+    readonly allNetworks: readonly NetworkRecord[] = networks,
+    readonly architecture: Architecture = describeArchitecture(manifest.recipe.architecture),
+  ) {}
+
+  /** Names of all classes; a network's label is an index into them. */
+  get classNames(): readonly string[] {
+    return this.manifest.classNames
+  }
+
+  /**
+   * The same zoo, restricted to some of its networks.
+   *
+   * @example
+   * zoo.select({ class: 'church', minAccuracy: 0.9 }).networks.length
+   *
+   * @throws ZooError `option` for an unknown condition or class.
+   */
+  select(selection: Selection): Zoo {
+    checkOptionNames(
+      selection,
+      ['class', 'minAccuracy', 'maxAccuracy', 'minF1', 'minAuc', 'perClass', 'where'],
+      'select',
+    )
+    const classes = selection.class === undefined ? this.classNames : [selection.class].flat()
+    for (const name of classes) this.checkClass(name)
+    const {
+      minAccuracy = -Infinity,
+      maxAccuracy = Infinity,
+      minF1 = -Infinity,
+      minAuc = -Infinity,
+    } = selection
+    const { perClass = Infinity, where = () => true } = selection
+    const counts = new Map<string, number>()
+    const networks = this.networks.filter(network => {
+      const { accuracy, f1, auc }: Metrics = network.metrics
+      const kept =
+        classes.includes(network.class) &&
+        accuracy >= minAccuracy &&
+        accuracy <= maxAccuracy &&
+        f1 >= minF1 &&
+        (minAuc === -Infinity || (auc !== null && auc >= minAuc)) &&
+        where(network) &&
+        (counts.get(network.class) ?? 0) < perClass
+      if (kept) counts.set(network.class, (counts.get(network.class) ?? 0) + 1)
+      return kept
+    })
+    return new Zoo(this.path, this.manifest, networks, this.failures, this.allNetworks, this.architecture)
+  }
+
+  /**
+   * What the ledger says of one network.
+   * @throws ZooError `zoo` when it is not (or not yet) in the zoo.
+   */
+  network(className: string, index: number): NetworkRecord {
+    this.checkClass(className)
+    const found = this.networks.find(network => network.class === className && network.index === index)
+    if (found) return found
+    const count = this.networks.filter(network => network.class === className).length
+    throw new ZooError(
+      'zoo',
+      `no network ${networkName(className, index)} in ${this.path}; of class "${className}" it has ${count}`,
+      { path: this.path },
+    )
+  }
+
+  /**
+   * One network's weights, flat in the order of the parameter table, checked against the ledger's hash.
+   * `[parameterCount]`
+   * @throws ZooError `zoo` naming the file when it is missing, truncated or altered.
+   */
+  async weights(className: string, index: number): Promise<Float32Array<ArrayBuffer>> {
+    const { sha256 } = this.network(className, index)
+    const path = modelPath(this.path, className, index)
+    const weights = await readModelFile(path, this.architecture)
+    if (weightsHash(weights) !== sha256) {
+      throw new ZooError('zoo', `${path} does not hold the weights that the ledger lists (SHA-256 differs)`, {
+        path,
+      })
+    }
+    return weights
+  }
+
+  /** One layer of one network. */
+  async layer(className: string, index: number, layerName: string): Promise<LayerWeights> {
+    const weights = await this.weights(className, index)
+    const part = (name: 'kernel' | 'bias') => {
+      const entry = this.architecture.parameters.find(
+        ({ layer, part }) => layer === layerName && part === name,
+      )
+      if (!entry) {
+        const known = [...new Set(this.architecture.parameters.map(({ layer }) => layer))]
+        throw invalidOption('layer', layerName, `has no parameters; ${suggestion(layerName, known)}`)
+      }
+      return { shape: entry.shape, data: weights.subarray(entry.offset, entry.offset + entry.size) }
+    }
+    return { kernel: part('kernel'), bias: part('bias') }
+  }
+
+  /**
+   * One network as a tfjs model, ready to predict.
+   *
+   * @example
+   * const model = await zoo.model('church', 3)
+   * model.predict(images) // [n, 1], the probability of a church
+   */
+  async model(className: string, index: number): Promise<LayersModel> {
+    return toLayersModel(this.architecture, await this.weights(className, index))
+  }
+
+  private checkClass(name: string): void {
+    if (!this.classNames.includes(name)) {
+      throw invalidOption('class', name, `is not in ${this.path}; ${suggestion(name, this.classNames)}`)
+    }
+  }
+}
+
+/**
+ * Opens a zoo directory.
+ *
+ * @throws ZooError `zoo` naming what is missing or damaged.
+ */
+export async function openZoo(path: string): Promise<Zoo> {
+  const directory = await stat(path).catch(() => undefined)
+  if (!directory?.isDirectory()) throw new ZooError('zoo', `no such zoo directory: ${path}`, { path })
+  const manifest = await readManifest(path)
+  if (!manifest) throw new ZooError('zoo', `no zoo.json in ${path}; is it a zoo directory?`, { path })
+  const records = await readLedger(path)
+  const { classNames } = manifest
+  const byClassAndIndex = (a: NetworkRecord, b: NetworkRecord) =>
+    classNames.indexOf(a.class) - classNames.indexOf(b.class) || a.index - b.index
+  return new Zoo(
+    path,
+    manifest,
+    records.filter(record => record.status === 'finished').sort(byClassAndIndex),
+    records.filter(record => record.status === 'failed'),
+  )
+}
