@@ -1,0 +1,85 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { afterAll, describe, expect, it } from 'vitest'
+import { reasonOf } from '../../../dist/errors.js'
+import type { Engine, EngineName } from '../../../dist/training/engine.js'
+import { openEngine } from '../../../dist/training/engines/open-engine.js'
+import { makeJob, ODD_ARCHITECTURES } from './jobs.js'
+
+const [odd] = ODD_ARCHITECTURES
+const engines: Engine[] = []
+for (const name of ['native', 'wasm', 'tfjs'] as const) {
+  try {
+    engines.push(await openEngine({ engine: name, concurrency: 3 }))
+  } catch (error) {
+    console.log(`skipped ${name}: ${reasonOf(error)}`)
+  }
+}
+afterAll(() => Promise.all(engines.map(engine => engine.close())))
+
+describe.each(engines)('$name on threads', engine => {
+  it('gives equal bytes from one thread and from many', async () => {
+    const jobs = Array.from({ length: 6 }, (_, seed) => makeJob(odd!, { seed, epochs: 2 }))
+    const alone = await openEngine({ engine: engine.name, concurrency: 1 })
+    const together = await Promise.all(jobs.map(job => engine.train(job)))
+    for (const [i, job] of jobs.entries()) expect(await alone.train(job)).toEqual(together[i])
+    await alone.close()
+  })
+
+  it('stops within a batch when it is aborted, and goes on with other networks', async () => {
+    const endless = makeJob(odd!, { epochs: 20_000, batchSize: 16 })
+    const abort = new AbortController()
+    let aborted = 0
+    const training = engine.train(endless, {
+      signal: abort.signal,
+      onEpoch: ({ epoch }) => {
+        if (epoch !== 1) return
+        aborted = performance.now()
+        abort.abort()
+      },
+    })
+    await expect(training).rejects.toMatchObject({ tag: 'interrupted' })
+    // A batch of 16 small images takes milliseconds even with tfjs; the rest is for a busy machine.
+    expect(performance.now() - aborted).toBeLessThan(500)
+    const waiting = Array.from({ length: 4 }, () => engine.train(makeJob(odd!)))
+    for (const { history } of await Promise.all(waiting)) expect(history).toHaveLength(1)
+  })
+
+  it('does not start a network whose signal is aborted already', async () => {
+    const epochs: unknown[] = []
+    const training = engine.train(makeJob(odd!), {
+      signal: AbortSignal.abort(),
+      onEpoch: epoch => epochs.push(epoch),
+    })
+    await expect(training).rejects.toMatchObject({ tag: 'interrupted' })
+    expect(epochs).toHaveLength(0)
+  })
+
+  it('passes errors on with their tag, and goes on', async () => {
+    const bad = { ...makeJob(odd!), initialWeights: new Float32Array(1) }
+    await expect(engine.train(bad)).rejects.toThrow(/1/)
+    await expect(engine.train(makeJob(odd!))).resolves.toBeDefined()
+  })
+
+  it('lets the process exit in the middle of training', async () => {
+    expect(await runChild('exit', engine.name)).toEqual({ stdout: 'training\n', stderr: '' })
+  })
+
+  it('lets the process end once it is closed in the middle of training', async () => {
+    expect(await runChild('close', engine.name)).toEqual({ stdout: 'closed\n', stderr: '' })
+  })
+})
+
+describe.each(engines.filter(({ name }) => name !== 'tfjs'))('$name in the long run', ({ name }) => {
+  // A trainer of LeNet-5 holds several MB; a tenth of them left behind would show.
+  it.each(['trainers', 'garbage', 'engines'])('does not grow: %s', async task => {
+    const { stdout } = await runChild(task, name)
+    expect(Number(stdout)).toBeLessThan(40)
+  })
+})
+
+async function runChild(task: string, engine: EngineName) {
+  const script = fileURLToPath(new URL('./child.mjs', import.meta.url))
+  return promisify(execFile)(process.execPath, ['--expose-gc', script, task, engine], { timeout: 50_000 })
+}
