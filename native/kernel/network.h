@@ -6,50 +6,11 @@
  * zeros. Then the lanes are summed, always in the same order, and the optimizer steps once.
  */
 #pragma once
-#include "backend.h"
-#include "functions.h"
-#include "tiles.h"
+#include "direct.h"
+#include "minimal.h"
+#include "pool.h"
 
 namespace WZ_NAMESPACE {
-
-WZ_INLINE int round_up(int n, int unit) { return (n + unit - 1) / unit * unit; }
-
-/* Hands out aligned pieces of one block; with no block it only adds up their sizes. */
-struct Arena {
-  char* block;
-  size_t used;
-
-  template <class T>
-  T* take(size_t count) {
-    T* piece = block ? reinterpret_cast<T*>(block + used) : nullptr;
-    used += (count * sizeof(T) + 63) / 64 * 64;
-    return piece;
-  }
-};
-
-/* [y][x][channel][LANES], with a border of zeros as wide as the layer that reads it wants. */
-struct Tensor {
-  int h, w, c;
-  int top, left, full_h, full_w;
-  float *value, *gradient;
-
-  int size() const { return full_h * full_w * c * LANES; }
-  int at(int y, int x) const { return ((y + top) * full_w + x + left) * c * LANES; }
-};
-
-struct Layer {
-  wz_layer spec;
-  bool last, first; /* last: its activation belongs to the loss; first: no layer before it has parameters */
-  Tensor *in, *out;
-
-  int pixels, inputs, padded_outputs; /* of a layer with parameters: inputs = kernel height * width * channels */
-  int32_t *taps, *windows, *places;   /* as in tiles.h; places: of output pixels in `out` */
-  float *weights, *bias;              /* in the flat weights: [inputs][outputs], [outputs] */
-  float* transposed;                  /* [outputs][inputs] */
-  bool by_channel;                    /* gradient sums: [inputs][padded_outputs], else [inputs][outputs][LANES] */
-  float *sums, *bias_sums;            /* bias_sums: [outputs][LANES] */
-  float* samples;                     /* by channel, the outputs' gradient: [pixels][LANES][padded_outputs] */
-};
 
 struct Network : wz_trainer {
   wz_settings settings;
@@ -57,164 +18,15 @@ struct Network : wz_trainer {
   int layer_count;
   Layer layers[WZ_MAX_LAYERS];
   Tensor tensors[WZ_MAX_LAYERS + 1];
+  int slots;    /* groups whose transforms a layer of method SQUARES keeps until it uses them */
   float* zeros; /* one image */
   float *gradient, *moment, *velocity;
   double beta1_power, beta2_power;
 };
 
-/* ---- layers with parameters ---- */
-
-WZ_INLINE void activate(int activation, float* p, int count) {
-  for (int i = 0; i < count; i += WIDTH) {
-    V x = load(p + i);
-    store(p + i, activation == WZ_TANH   ? tanh(x)
-                 : activation == WZ_RELU ? maximum(V{}, x)
-                 : activation == WZ_SIGMOID ? sigmoid(x)
-                                            : x);
-  }
-}
-
-static void activate_rows(const Layer& l) {
-  const Tensor& t = *l.out;
-  if (l.last || l.spec.activation == WZ_LINEAR) return;
-  for (int y = 0; y < t.h; y++) {
-    float* row = t.value + t.at(y, 0);
-    int count = t.w * t.c * LANES;
-    switch (l.spec.activation) {
-      case WZ_TANH: activate(WZ_TANH, row, count); break;
-      case WZ_RELU: activate(WZ_RELU, row, count); break;
-      case WZ_SIGMOID: activate(WZ_SIGMOID, row, count); break;
-    }
-  }
-}
-
-/* The outputs' gradient to that before the activation, in place, from the activation's value. */
-WZ_INLINE void deactivate(int activation, const float* value, float* gradient, int count) {
-  for (int i = 0; i < count; i += WIDTH) {
-    V y = load(value + i), g = load(gradient + i);
-    store(gradient + i, activation == WZ_TANH   ? g * fma(-y, y, splat(1.0f))
-                        : activation == WZ_RELU ? select((I)(y > V{}), g, V{})
-                                                : g * fma(-y, y, y));
-  }
-}
-
-static void deactivate_rows(const Layer& l) {
-  const Tensor& t = *l.out;
-  if (l.last || l.spec.activation == WZ_LINEAR) return;
-  for (int y = 0; y < t.h; y++) {
-    const float* value = t.value + t.at(y, 0);
-    float* gradient = t.gradient + t.at(y, 0);
-    int count = t.w * t.c * LANES;
-    switch (l.spec.activation) {
-      case WZ_TANH: deactivate(WZ_TANH, value, gradient, count); break;
-      case WZ_RELU: deactivate(WZ_RELU, value, gradient, count); break;
-      case WZ_SIGMOID: deactivate(WZ_SIGMOID, value, gradient, count); break;
-    }
-  }
-}
-
-static void forward_direct(const Layer& l) {
-  int outputs = l.spec.out_c;
-  weighted_sums(l.pixels, outputs, l.inputs, l.taps, l.in->value, l.windows, l.weights, outputs, l.bias, l.out->value,
-                l.places);
-}
-
-static void input_gradient_direct(const Layer& l) {
-  int outputs = l.spec.out_c, rows = l.spec.kind == WZ_CONV2D ? l.spec.kernel_h : 1, run = l.inputs / rows;
-  __builtin_memset(l.in->gradient, 0, (size_t)l.in->size() * sizeof(float));
-  for (int i = 0; i < l.pixels; i++)
-    for (int ky = 0; ky < rows; ky++)
-      spread(run, outputs, l.out->gradient + l.places[i], l.transposed + ky * run, l.inputs,
-             l.in->gradient + l.windows[i] + l.taps[ky * run]);
-}
-
-/* [outputs][LANES] of every pixel to [LANES][padded_outputs]. */
-static void gradient_by_sample(const Layer& l) {
-  int outputs = l.spec.out_c;
-  for (int i = 0; i < l.pixels; i++)
-    for (int o = 0; o < outputs; o += LANES) {
-      const float* rows[LANES];
-      for (int r = 0; r < LANES; r++)
-        rows[r] = l.out->gradient + l.places[i] + (o + r < outputs ? o + r : outputs - 1) * LANES;
-      transpose_block(rows, l.samples + i * LANES * l.padded_outputs + o, l.padded_outputs);
-    }
-}
-
-static void weight_gradient_direct(const Layer& l) {
-  int outputs = l.spec.out_c;
-  if (l.by_channel) {
-    gradient_by_sample(l);
-    channel_products(l.pixels, l.inputs, l.padded_outputs, l.in->value, l.windows, l.taps, l.samples, l.sums);
-    return;
-  }
-  /* A row of output pixels at a time, which stays in the first-level cache while all taps pass over it. */
-  int w = l.out->w;
-  for (int i = 0; i < l.pixels; i += w)
-    lane_products(w, l.inputs, outputs, l.in->value, l.windows + i, l.taps, l.out->gradient, l.places + i, l.sums);
-}
-
-static void bias_gradient(const Layer& l) {
-  int count = l.spec.out_c * LANES;
-  for (int i = 0; i < l.pixels; i++) {
-    const float* g = l.out->gradient + l.places[i];
-    for (int o = 0; o < count; o += WIDTH) store(l.bias_sums + o, load(l.bias_sums + o) + load(g + o));
-  }
-}
-
-/* ---- pools ---- */
-
-static void forward_pool(const Layer& l) {
-  const Tensor &in = *l.in, &out = *l.out;
-  int size_h = l.spec.kernel_h, size_w = l.spec.kernel_w, stride = l.spec.stride, count = in.c * LANES;
-  bool average = l.spec.kind == WZ_AVERAGE_POOL;
-  V share = splat(1.0f / (float)(size_h * size_w));
-  for (int y = 0; y < out.h; y++)
-    for (int x = 0; x < out.w; x++) {
-      const float* from = in.value + in.at(y * stride, x * stride);
-      float* to = out.value + out.at(y, x);
-      for (int i = 0; i < count; i += WIDTH) {
-        V r = load(from + i);
-        for (int ky = 0; ky < size_h; ky++)
-          for (int kx = ky == 0; kx < size_w; kx++) {
-            V v = load(from + (ky * in.full_w + kx) * count + i);
-            r = average ? r + v : maximum(v, r);
-          }
-        store(to + i, average ? r * share : r);
-      }
-    }
-}
-
-static void backward_pool(const Layer& l) {
-  const Tensor &in = *l.in, &out = *l.out;
-  int size_h = l.spec.kernel_h, size_w = l.spec.kernel_w, stride = l.spec.stride, count = in.c * LANES;
-  bool average = l.spec.kind == WZ_AVERAGE_POOL;
-  V share = splat(1.0f / (float)(size_h * size_w));
-  __builtin_memset(in.gradient, 0, (size_t)in.size() * sizeof(float));
-  for (int y = 0; y < out.h; y++)
-    for (int x = 0; x < out.w; x++) {
-      int corner = in.at(y * stride, x * stride), place = out.at(y, x);
-      for (int i = 0; i < count; i += WIDTH) {
-        V g = load(out.gradient + place + i), largest = load(out.value + place + i);
-        if (average) g = g * share;
-        I open = V{} == V{};
-        for (int ky = 0; ky < size_h; ky++)
-          for (int kx = 0; kx < size_w; kx++) {
-            int at = corner + (ky * in.full_w + kx) * count + i;
-            V part = g;
-            if (!average) { /* the first of equal largest values gets it all */
-              I here = open & (I)(load(in.value + at) == largest);
-              part = select(here, g, V{});
-              open &= ~here;
-            }
-            store(in.gradient + at, load(in.gradient + at) + part);
-          }
-      }
-    }
-}
-
 /* ---- one group of samples through all layers ---- */
 
-static void forward(const Network& n) {
+static void forward(const Network& n, int slot) {
   for (int i = 0; i < n.layer_count; i++) {
     const Layer& l = n.layers[i];
     switch (l.spec.kind) {
@@ -222,14 +34,18 @@ static void forward(const Network& n) {
       case WZ_MAX_POOL: forward_pool(l); break;
       case WZ_CONV2D:
       case WZ_DENSE:
-        forward_direct(l);
-        activate_rows(l);
+        switch (l.method) {
+          case DIRECT: forward_direct(l); break;
+          case ROWS: forward_rows(l); break;
+          case SQUARES: forward_squares(l, slot); break;
+        }
         break;
     }
   }
 }
 
-static void backward(const Network& n) {
+/* flush: no further slot will be filled before the slots are used. */
+static void backward(const Network& n, int slot, bool flush) {
   for (int i = n.layer_count - 1; i >= 0; i--) {
     const Layer& l = n.layers[i];
     switch (l.spec.kind) {
@@ -239,14 +55,22 @@ static void backward(const Network& n) {
         break;
       case WZ_CONV2D:
       case WZ_DENSE:
-        deactivate_rows(l);
-        bias_gradient(l);
-        weight_gradient_direct(l);
-        if (!l.first) input_gradient_direct(l);
+        switch (l.method) {
+          case DIRECT: backward_direct(l); break;
+          case ROWS: backward_rows(l); break;
+          case SQUARES: backward_squares(l, slot, flush); break;
+        }
         break;
     }
     if (l.first) return;
   }
+}
+
+/* Rearranged copies of a layer's weights. */
+static void prepare_layer(const Layer& l) {
+  if (l.transposed) prepare_transposed(l);
+  if (l.method == ROWS) prepare_rows(l);
+  if (l.method == SQUARES) prepare_squares(l);
 }
 
 /* images: [LANES], each [h][w][c]. */
@@ -265,12 +89,12 @@ static void load_images(const Tensor& t, const float* const* images) {
   }
 }
 
-/* The loss of the group's logits; their gradient, divided by `divisor`, replaces nothing else. */
 struct Losses {
   double sum;
   int correct;
 };
 
+/* The losses of a group's logits; writes the logits' gradient, divided by `divisor`. */
 static Losses losses_of(const Network& n, const uint8_t* targets, int samples, int divisor, float* outputs) {
   const Tensor& t = n.tensors[n.layer_count];
   int units = t.h * t.w * t.c;
@@ -308,68 +132,19 @@ static Losses losses_of(const Network& n, const uint8_t* targets, int samples, i
 
 /* ---- a batch ---- */
 
-/* Sum of a group's lanes: halves onto halves. */
-WZ_INLINE float sum_lanes(const float* p) {
-  float t[8];
-  for (int i = 0; i < 8; i++) t[i] = p[i] + p[i + 8];
-  for (int i = 0; i < 4; i++) t[i] += t[i + 4];
-  return (t[0] + t[2]) + (t[1] + t[3]);
-}
-
-/* Rearranged copies of the weights, once per change. */
-static void prepare_weights(Network& n) {
-  if (!n.weights_changed) return;
-  n.weights_changed = false;
-  for (int i = 0; i < n.layer_count; i++) {
-    const Layer& l = n.layers[i];
-    if (!l.transposed) continue;
-    int outputs = l.spec.out_c, k = 0;
-    for (; k + LANES <= l.inputs; k += LANES) {
-      int o = 0;
-      for (; o + LANES <= outputs; o += LANES) {
-        const float* rows[LANES];
-        for (int r = 0; r < LANES; r++) rows[r] = l.weights + (k + r) * outputs + o;
-        transpose_block(rows, l.transposed + o * l.inputs + k, l.inputs);
-      }
-      for (; o < outputs; o++)
-        for (int r = 0; r < LANES; r++) l.transposed[o * l.inputs + k + r] = l.weights[(k + r) * outputs + o];
-    }
-    for (; k < l.inputs; k++)
-      for (int o = 0; o < outputs; o++) l.transposed[o * l.inputs + k] = l.weights[k * outputs + o];
-  }
-}
-
-static void clear_sums(const Network& n) {
-  for (int i = 0; i < n.layer_count; i++) {
-    const Layer& l = n.layers[i];
-    if (!l.sums) continue;
-    size_t columns = (size_t)(l.by_channel ? l.padded_outputs : l.spec.out_c * LANES);
-    __builtin_memset(l.sums, 0, (size_t)l.inputs * columns * sizeof(float));
-    __builtin_memset(l.bias_sums, 0, (size_t)l.spec.out_c * LANES * sizeof(float));
-  }
-}
-
-static void collect_gradient(const Network& n) {
-  for (int i = 0; i < n.layer_count; i++) {
-    const Layer& l = n.layers[i];
-    if (!l.sums) continue;
-    int outputs = l.spec.out_c;
-    float* kernel = n.gradient + l.spec.kernel_offset;
-    for (int o = 0; o < outputs; o++) n.gradient[l.spec.bias_offset + o] = sum_lanes(l.bias_sums + o * LANES);
-    if (l.by_channel)
-      for (int k = 0; k < l.inputs; k++)
-        __builtin_memcpy(kernel + k * outputs, l.sums + k * l.padded_outputs, (size_t)outputs * sizeof(float));
-    else
-      for (int j = 0; j < l.inputs * outputs; j++) kernel[j] = sum_lanes(l.sums + j * LANES);
-  }
-}
-
 static int32_t run_batch(Network& n, const wz_batch& batch, bool train, float* outputs) {
   const Tensor &in = n.tensors[0], &out = n.tensors[n.layer_count];
   int image = in.h * in.w * in.c, units = out.h * out.w * out.c;
   Losses total = {0, 0};
-  prepare_weights(n);
-  if (train) clear_sums(n);
+  for (int i = 0; i < n.layer_count; i++) {
+    const Layer& l = n.layers[i];
+    if (!l.sums) continue;
+    if (n.weights_changed) prepare_layer(l);
+    if (!train) continue;
+    __builtin_memset(l.sums, 0, l.sum_count * sizeof(float));
+    __builtin_memset(l.bias_sums, 0, (size_t)l.spec.out_c * LANES * sizeof(float));
+  }
+  n.weights_changed = false;
   for (int start = 0; start < batch.count; start += LANES) {
     int samples = batch.count - start < LANES ? batch.count - start : LANES;
     const float* images[LANES];
@@ -380,13 +155,24 @@ static int32_t run_batch(Network& n, const wz_batch& batch, bool train, float* o
       targets[s] = s < samples ? batch.targets[index] : 0;
     }
     load_images(in, images);
-    forward(n);
+    int slot = train ? start / LANES % n.slots : 0;
+    forward(n, slot);
     Losses losses = losses_of(n, targets, samples, batch.count, outputs ? outputs + (size_t)start * units : nullptr);
     total.sum += losses.sum;
     total.correct += losses.correct;
-    if (train) backward(n);
+    if (train) backward(n, slot, slot + 1 == n.slots || start + LANES >= batch.count);
   }
-  if (train) collect_gradient(n);
+  for (int i = 0; train && i < n.layer_count; i++) {
+    const Layer& l = n.layers[i];
+    if (!l.sums) continue;
+    float* kernel = n.gradient + l.spec.kernel_offset;
+    for (int o = 0; o < l.spec.out_c; o++) n.gradient[l.spec.bias_offset + o] = sum_lanes(l.bias_sums + o * LANES);
+    switch (l.method) {
+      case DIRECT: collect_direct(l, kernel); break;
+      case ROWS: collect_rows(l, kernel); break;
+      case SQUARES: collect_squares(l, kernel); break;
+    }
+  }
   *batch.loss_sum += total.sum;
   *batch.correct += total.correct;
   return total.sum - total.sum == 0 ? WZ_OK : WZ_NOT_FINITE;
@@ -445,7 +231,7 @@ static void plan_tensors(Network& n, Arena& arena) {
   }
 }
 
-static void plan_layer(Network& n, Layer& l, Arena& arena) {
+static void plan_layer(const Network& n, Layer& l, Arena& arena) {
   const wz_layer& s = l.spec;
   bool convolution = s.kind == WZ_CONV2D;
   int kernel_h = convolution ? s.kernel_h : 1, kernel_w = convolution ? s.kernel_w : 1;
@@ -456,10 +242,14 @@ static void plan_layer(Network& n, Layer& l, Arena& arena) {
   l.windows = arena.take<int32_t>((size_t)l.pixels);
   l.places = arena.take<int32_t>((size_t)l.pixels);
   l.by_channel = l.pixels < LANES;
-  l.transposed = l.first ? nullptr : arena.take<float>((size_t)l.inputs * s.out_c);
-  l.sums = arena.take<float>((size_t)l.inputs * (l.by_channel ? l.padded_outputs : s.out_c * LANES));
+  l.method = n.settings.algorithm == WZ_DIRECT ? DIRECT : method_of(s);
+  l.transposed = l.first ? nullptr : arena.take<float>((size_t)l.inputs * s.out_c + LANES);
   l.bias_sums = arena.take<float>((size_t)s.out_c * LANES);
-  if (l.by_channel) l.samples = arena.take<float>((size_t)l.pixels * LANES * l.padded_outputs);
+  l.sum_count = sums_of(l);
+  l.sums = arena.take<float>(l.sum_count);
+  if (l.by_channel)
+    l.samples = arena.take<float>((size_t)l.pixels * (l.method == SQUARES ? n.slots : 1) * LANES * l.padded_outputs);
+  if (l.method != DIRECT) plan_minimal(l, n.slots, arena);
   if (!arena.block) return;
 
   l.weights = n.weights + s.kernel_offset;
@@ -509,13 +299,14 @@ static wz_trainer* create(const wz_layer* layers, int32_t layer_count, const wz_
   n->settings = *settings;
   n->beta1_power = n->beta2_power = 1;
   n->layer_count = layer_count;
+  n->slots = round_up(n->max_batch < 8 * LANES ? n->max_batch : 8 * LANES, LANES) / LANES;
   bool first = true;
   for (int i = 0; i < layer_count; i++) {
     Layer& l = n->layers[i];
     l.spec = layers[i];
     l.in = &n->tensors[i];
     l.out = &n->tensors[i + 1];
-    l.last = i + 1 == layer_count;
+    l.activation = i + 1 < layer_count ? l.spec.activation : (int)WZ_LINEAR;
     l.first = first;
     first = first && l.spec.kind != WZ_CONV2D && l.spec.kind != WZ_DENSE;
   }

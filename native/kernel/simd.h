@@ -21,6 +21,7 @@
 #else
 #define WZ_UNROLL _Pragma("GCC unroll 32")
 #endif
+#define WZ_NOINLINE static __attribute__((noinline)) /* so that a profile shows it */
 #define WZ_INLINE static inline __attribute__((always_inline))
 
 namespace WZ_NAMESPACE {

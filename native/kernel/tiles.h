@@ -26,7 +26,7 @@ WZ_INLINE void split(int n, int most, Body body) {
  * for c < COLUMNS, o < OUTPUTS; k ascending. weights: rows of `stride`; init: null for 0.
  */
 template <int OUTPUTS, int COLUMNS>
-static void sum_tile(int k_count, const int32_t* taps, const float* in, const int32_t* windows, const float* weights,
+WZ_NOINLINE void sum_tile(int k_count, const int32_t* taps, const float* in, const int32_t* windows, const float* weights,
                      int stride, const float* init, float* out, const int32_t* places) {
   V sums[OUTPUTS][COLUMNS * PARTS];
   const float* columns[COLUMNS];
@@ -102,7 +102,7 @@ static void weighted_sums(int columns, int outputs, int k_count, const int32_t* 
  * consecutive vectors; o ascending. weights: rows of `stride`.
  */
 template <int TAPS>
-static void spread_tile(int outputs, const float* gradient, const float* weights, int stride, float* window) {
+WZ_NOINLINE void spread_tile(int outputs, const float* gradient, const float* weights, int stride, float* window) {
   V sums[TAPS][PARTS];
   WZ_UNROLL
   for (int j = 0; j < TAPS * PARTS; j++) sums[j / PARTS][j % PARTS] = load(window + j * WIDTH);
@@ -141,7 +141,7 @@ WZ_INLINE void spread(int taps, int outputs, const float* gradient, const float*
  * gradient[places[pixel] + o], pixels ascending. sums: rows of `stride` vectors of LANES; one V of each group.
  */
 template <int TAPS, int OUTPUTS>
-static void product_tile(int pixels, const float* in, const int32_t* windows, const int32_t* taps,
+WZ_NOINLINE void product_tile(int pixels, const float* in, const int32_t* windows, const int32_t* taps,
                          const float* gradient, const int32_t* places, float* sums, int stride) {
   V s[TAPS][OUTPUTS];
   int32_t tap[TAPS];
@@ -196,16 +196,16 @@ WZ_INLINE void lane_products(int pixels, int k_count, int outputs, const float* 
 
 /*
  * Weight gradients, lanes = outputs: sums[k][o] += sum over pixels and samples of in[windows[pixel] + taps[k]][sample] *
- * gradient[pixel][sample][o]; pixels, then samples ascending. gradient and sums: rows of `stride` floats.
+ * gradient[pixel][sample][o]; pixels, then samples ascending. gradient: rows of `stride` floats, sums: `sum_stride`.
  */
 template <int TAPS, int VECTORS>
-static void channel_tile(int pixels, const float* in, const int32_t* windows, const int32_t* taps,
-                         const float* gradient, float* sums, int stride) {
+WZ_NOINLINE void channel_tile(int pixels, const float* in, const int32_t* windows, const int32_t* taps,
+                         const float* gradient, int stride, float* sums, int sum_stride) {
   V s[TAPS][VECTORS];
   WZ_UNROLL
   for (int k = 0; k < TAPS; k++) {
     WZ_UNROLL
-    for (int o = 0; o < VECTORS; o++) s[k][o] = load(sums + k * stride + o * WIDTH);
+    for (int o = 0; o < VECTORS; o++) s[k][o] = load(sums + k * sum_stride + o * WIDTH);
   }
   for (int i = 0; i < pixels; i++) {
     const float* x[TAPS];
@@ -226,28 +226,41 @@ static void channel_tile(int pixels, const float* in, const int32_t* windows, co
   WZ_UNROLL
   for (int k = 0; k < TAPS; k++) {
     WZ_UNROLL
-    for (int o = 0; o < VECTORS; o++) store(sums + k * stride + o * WIDTH, s[k][o]);
+    for (int o = 0; o < VECTORS; o++) store(sums + k * sum_stride + o * WIDTH, s[k][o]);
   }
 }
 
 template <int TAPS, int VECTORS, class... Rest>
-WZ_INLINE void channel_tile_of(int taps, int vectors, Rest... rest) {
+WZ_INLINE void channel_tile_of(int taps, Rest... rest) {
   if constexpr (TAPS > 1)
-    if (taps < TAPS) return channel_tile_of<TAPS - 1, VECTORS>(taps, vectors, rest...);
-  if constexpr (VECTORS > 1)
-    if (vectors < VECTORS) return channel_tile_of<TAPS, VECTORS - 1>(taps, vectors, rest...);
+    if (taps < TAPS) return channel_tile_of<TAPS - 1, VECTORS>(taps, rest...);
   channel_tile<TAPS, VECTORS>(rest...);
 }
 
-/* stride: outputs, rounded up to LANES; gradient: [pixels][LANES][stride]; sums: [k_count][stride]; see channel_tile. */
-WZ_INLINE void channel_products(int pixels, int k_count, int stride, const float* in, const int32_t* windows,
-                                const int32_t* taps, const float* gradient, float* sums) {
-  constexpr int VECTORS = ACCUMULATORS >= 24 ? 4 : ACCUMULATORS >= 12 ? 3 : 2;
-  constexpr int TAPS = ACCUMULATORS / VECTORS;
-  split(stride / WIDTH, VECTORS, [&](int o, int vectors) {
-    split(k_count, TAPS, [&](int k, int count) {
-      channel_tile_of<TAPS, VECTORS>(count, vectors, pixels, in, windows, taps + k, gradient + o * WIDTH,
-                                     sums + k * stride + o * WIDTH, stride);
+/* outputs: a multiple of LANES; gradient: [pixels][LANES][stride]; see channel_tile. */
+WZ_INLINE void channel_products(int pixels, int k_count, int outputs, const float* in, const int32_t* windows,
+                                const int32_t* taps, const float* gradient, int stride, float* sums, int sum_stride) {
+  constexpr int MOST = ACCUMULATORS >= 24 ? 4 : ACCUMULATORS >= 12 ? 3 : 2;
+  split(outputs / WIDTH, MOST, [&](int o, int vectors) {
+    split(k_count, ACCUMULATORS / vectors, [&](int k, int count) {
+      const float* from = gradient + o * WIDTH;
+      float* to = sums + k * sum_stride + o * WIDTH;
+      switch (vectors) {
+        case 1:
+          return channel_tile_of<ACCUMULATORS, 1>(count, pixels, in, windows, taps + k, from, stride, to, sum_stride);
+        case 2:
+          return channel_tile_of<ACCUMULATORS / 2, 2>(count, pixels, in, windows, taps + k, from, stride, to, sum_stride);
+        case 3:
+          if constexpr (MOST >= 3)
+            return channel_tile_of<ACCUMULATORS / 3, 3>(count, pixels, in, windows, taps + k, from, stride, to,
+                                                        sum_stride);
+          break;
+        case 4:
+          if constexpr (MOST >= 4)
+            return channel_tile_of<ACCUMULATORS / 4, 4>(count, pixels, in, windows, taps + k, from, stride, to,
+                                                        sum_stride);
+          break;
+      }
     });
   });
 }

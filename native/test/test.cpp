@@ -20,8 +20,8 @@ static const int SETS[] = {WZ_AVX512, WZ_AVX2, WZ_BASELINE};
 static const char* const ALGORITHMS[] = {"direct", "minimal filtering"};
 
 struct Trainer {
-  wz_trainer* t;
   char error[200] = "";
+  wz_trainer* t;
   Trainer(const Architecture& a, const wz_settings& s, const std::vector<float>& weights)
       : t(wz_trainer_create(a.layers.data(), (int)a.layers.size(), &s, weights.data(), error, sizeof error)) {}
   Trainer(const Trainer&) = delete;

@@ -1,0 +1,599 @@
+/*
+ * Minimal filtering (Winograd 1980, Toom-Cook): fewer multiplications per convolution with 5 taps and stride 1.
+ *
+ * A tile of n inputs, as polynomial values at n points, gives n - 4 outputs: out = A'((G weights) * (B' in)). Gradients
+ * are the transposes: weights' = G'((B' in) * (A out')), in' = B((G weights) * (A out')). Between the transforms every
+ * point ("frequency") is a small convolution or matrix product of its own, done by tiles.h.
+ * F(4,5) along x: points 0, 1, -1, 2, -2, 1/2, -1/2, infinity; 8 products for 20. Error 2.5-3.5 times the direct one.
+ * F(2x2,5x5): points 0, 1, -1, 2, -2, infinity both ways; 36 products for 100.
+ */
+#pragma once
+#include "direct.h"
+
+namespace WZ_NAMESPACE {
+
+WZ_INLINE V times(float a, V b) { return splat(a) * b; }
+WZ_INLINE V add(float a, V b, V c) { return fma(splat(a), b, c); } /* a * b + c */
+
+struct Along4 { /* F(4,5) */
+  static constexpr int IN = 8, OUT = 4, TAPS = 5;
+
+  WZ_INLINE void input(const V* d, V* f) { /* B' */
+    V even1 = add(-4.25f, d[4], d[2] + d[6]), odd1 = add(-4.25f, d[3], d[1] + d[5]);
+    V even2 = add(0.25f, d[2], add(-1.25f, d[4], d[6])), odd2 = add(0.5f, d[1], add(-2.5f, d[3], d[5] + d[5]));
+    V even3 = add(4.0f, d[2], add(-5.0f, d[4], d[6])), odd3 = add(2.0f, d[1], add(-2.5f, d[3], times(0.5f, d[5])));
+    f[0] = add(5.25f, d[4] - d[2], d[0] - d[6]);
+    f[1] = even1 + odd1;
+    f[2] = even1 - odd1;
+    f[3] = even2 + odd2;
+    f[4] = even2 - odd2;
+    f[5] = even3 + odd3;
+    f[6] = even3 - odd3;
+    f[7] = add(5.25f, d[3] - d[5], d[7] - d[1]);
+  }
+  WZ_INLINE void input_gradient(const V* f, V* d) { /* B */
+    V sum1 = f[1] + f[2], sum2 = f[3] + f[4], sum3 = f[5] + f[6];
+    V gap1 = f[1] - f[2], gap2 = f[3] - f[4], gap3 = f[5] - f[6];
+    d[0] = f[0];
+    d[1] = add(0.5f, gap2, add(2.0f, gap3, gap1 - f[7]));
+    d[2] = add(-5.25f, f[0], add(0.25f, sum2, add(4.0f, sum3, sum1)));
+    d[3] = add(5.25f, f[7], add(-4.25f, gap1, times(-2.5f, gap2 + gap3)));
+    d[4] = add(5.25f, f[0], add(-4.25f, sum1, add(-1.25f, sum2, times(-5.0f, sum3))));
+    d[5] = add(-5.25f, f[7], add(2.0f, gap2, add(0.5f, gap3, gap1)));
+    d[6] = (sum1 + sum2) + (sum3 - f[0]);
+    d[7] = f[7];
+  }
+  WZ_INLINE void output(const V* f, V* y) { /* A' */
+    V sum1 = f[1] + f[2], sum2 = f[3] + f[4], sum3 = f[5] + f[6];
+    V gap1 = f[1] - f[2], gap2 = f[3] - f[4], gap3 = f[5] - f[6];
+    y[0] = (f[0] + sum1) + (sum2 + sum3);
+    y[1] = add(2.0f, gap2, add(0.5f, gap3, gap1));
+    y[2] = add(4.0f, sum2, add(0.25f, sum3, sum1));
+    y[3] = add(8.0f, gap2, add(0.125f, gap3, gap1 + f[7]));
+  }
+  WZ_INLINE void output_gradient(const V* y, V* f) { /* A */
+    V even1 = y[0] + y[2], even2 = add(4.0f, y[2], y[0]), even3 = add(0.25f, y[2], y[0]);
+    V odd1 = y[1] + y[3], odd2 = add(8.0f, y[3], y[1] + y[1]), odd3 = add(0.125f, y[3], times(0.5f, y[1]));
+    f[0] = y[0];
+    f[1] = even1 + odd1;
+    f[2] = even1 - odd1;
+    f[3] = even2 + odd2;
+    f[4] = even2 - odd2;
+    f[5] = even3 + odd3;
+    f[6] = even3 - odd3;
+    f[7] = y[3];
+  }
+  WZ_INLINE void weights(const V* w, V* f) { /* G */
+    V even1 = (w[0] + w[4]) + w[2], odd1 = w[1] + w[3];
+    V even2 = add(16.0f, w[4], add(4.0f, w[2], w[0])), odd2 = add(8.0f, w[3], w[1] + w[1]);
+    V even3 = add(0.0625f, w[4], add(0.25f, w[2], w[0])), odd3 = add(0.125f, w[3], times(0.5f, w[1]));
+    f[0] = w[0];
+    f[1] = times(-2.0f / 9, even1 + odd1);
+    f[2] = times(-2.0f / 9, even1 - odd1);
+    f[3] = times(1.0f / 90, even2 + odd2);
+    f[4] = times(1.0f / 90, even2 - odd2);
+    f[5] = times(32.0f / 45, even3 + odd3);
+    f[6] = times(32.0f / 45, even3 - odd3);
+    f[7] = w[4];
+  }
+  WZ_INLINE void weight_gradient(const V* f, V* w) { /* G' */
+    V sum1 = times(-2.0f / 9, f[1] + f[2]), gap1 = times(-2.0f / 9, f[1] - f[2]);
+    V sum2 = times(1.0f / 90, f[3] + f[4]), gap2 = times(1.0f / 90, f[3] - f[4]);
+    V sum3 = times(32.0f / 45, f[5] + f[6]), gap3 = times(32.0f / 45, f[5] - f[6]);
+    w[0] = (f[0] + sum1) + (sum2 + sum3);
+    w[1] = add(2.0f, gap2, add(0.5f, gap3, gap1));
+    w[2] = add(4.0f, sum2, add(0.25f, sum3, sum1));
+    w[3] = add(8.0f, gap2, add(0.125f, gap3, gap1));
+    w[4] = add(16.0f, sum2, add(0.0625f, sum3, sum1 + f[7]));
+  }
+};
+
+struct Along2 { /* F(2,5), used both ways */
+  static constexpr int IN = 6, OUT = 2, TAPS = 5;
+
+  WZ_INLINE void input(const V* d, V* f) {
+    V even1 = add(-4.0f, d[2], d[4]), odd1 = add(-4.0f, d[1], d[3]), even2 = d[4] - d[2], odd2 = d[3] - d[1];
+    f[0] = add(4.0f, d[0], add(-5.0f, d[2], d[4]));
+    f[1] = even1 + odd1;
+    f[2] = even1 - odd1;
+    f[3] = add(2.0f, odd2, even2);
+    f[4] = add(-2.0f, odd2, even2);
+    f[5] = add(4.0f, d[1], add(-5.0f, d[3], d[5]));
+  }
+  WZ_INLINE void input_gradient(const V* f, V* d) {
+    V sum1 = f[1] + f[2], gap1 = f[1] - f[2], sum2 = f[3] + f[4], gap2 = f[3] - f[4];
+    d[0] = times(4.0f, f[0]);
+    d[1] = add(4.0f, f[5] - gap1, times(-2.0f, gap2));
+    d[2] = add(-5.0f, f[0], add(-4.0f, sum1, -sum2));
+    d[3] = add(-5.0f, f[5], add(2.0f, gap2, gap1));
+    d[4] = (f[0] + sum1) + sum2;
+    d[5] = f[5];
+  }
+  WZ_INLINE void output(const V* f, V* y) {
+    y[0] = f[0] + ((f[1] + f[2]) + (f[3] + f[4]));
+    y[1] = add(2.0f, f[3] - f[4], (f[1] - f[2]) + f[5]);
+  }
+  WZ_INLINE void weights(const V* w, V* f) {
+    V even1 = (w[0] + w[4]) + w[2], odd1 = w[1] + w[3];
+    V even2 = add(16.0f, w[4], add(4.0f, w[2], w[0])), odd2 = add(8.0f, w[3], w[1] + w[1]);
+    f[0] = times(0.25f, w[0]);
+    f[1] = times(-1.0f / 6, even1 + odd1);
+    f[2] = times(-1.0f / 6, even1 - odd1);
+    f[3] = times(1.0f / 24, even2 + odd2);
+    f[4] = times(1.0f / 24, even2 - odd2);
+    f[5] = w[4];
+  }
+  WZ_INLINE void weight_gradient(const V* f, V* w) {
+    V sum1 = times(-1.0f / 6, f[1] + f[2]), gap1 = times(-1.0f / 6, f[1] - f[2]);
+    V sum2 = times(1.0f / 24, f[3] + f[4]), gap2 = times(1.0f / 24, f[3] - f[4]);
+    w[0] = add(0.25f, f[0], sum1 + sum2);
+    w[1] = add(2.0f, gap2, gap1);
+    w[2] = add(4.0f, sum2, sum1);
+    w[3] = add(8.0f, gap2, gap1);
+    w[4] = add(16.0f, sum2, sum1 + f[5]);
+  }
+  /* A, for one point p: y0 + p y1; row 5 is infinity. */
+  WZ_INLINE V output_gradient(int p, V y0, V y1) {
+    switch (p) {
+      case 0: return y0;
+      case 1: return y0 + y1;
+      case 2: return y0 - y1;
+      case 3: return add(2.0f, y1, y0);
+      case 4: return add(-2.0f, y1, y0);
+      default: return y1;
+    }
+  }
+};
+
+WZ_INLINE void store_some(float* p, V v, int count) { __builtin_memcpy(p, &v, (size_t)(count < WIDTH ? count : WIDTH) * 4); }
+
+/* Which method fits a layer. */
+static int method_of(const wz_layer& l) {
+  if (l.kind != WZ_CONV2D || l.kernel_w != 5 || l.stride != 1) return DIRECT;
+  bool squares = l.kernel_h == 5 && l.out_h % 2 == 0 && l.out_w % 2 == 0 && l.out_h * l.out_w < LANES;
+  return squares ? SQUARES : l.out_w % 4 == 0 ? ROWS : DIRECT;
+}
+
+/* Number of sums: [inputs][outputs] of the direct method, or of every point. */
+static size_t sums_of(const Layer& l) {
+  size_t columns = l.by_channel ? (size_t)l.padded_outputs : (size_t)l.spec.out_c * LANES;
+  size_t inputs = l.method == ROWS      ? (size_t)Along4::IN * l.spec.kernel_h * l.spec.in_c
+                  : l.method == SQUARES ? (size_t)Along2::IN * Along2::IN * l.spec.in_c
+                                        : (size_t)l.inputs;
+  return inputs * columns;
+}
+
+constexpr int POINTS = Along2::IN * Along2::IN;
+constexpr int BLOCK = 24; /* outputs whose products of SQUARES lie together, [point][tile][BLOCK] */
+constexpr int CHANNELS = 32; /* outputs whose gradients are transformed together */
+constexpr int SKEW = 5 * LANES; /* keeps the planes of the points off each other's cache sets */
+
+/* Rows of output pixels whose products are kept before they are transformed, and whose gradients are multiplied. */
+WZ_INLINE int rows_at_once(const Layer& l, int tiles) {
+  int rows = tiles / l.minimal.tiles;
+  return rows < 1 ? 1 : rows < l.out->h ? rows : l.out->h;
+}
+constexpr int PRODUCT_TILES = 16, GRADIENT_TILES = 36;
+
+static void plan_minimal(Layer& l, int slots, Arena& arena) {
+  Minimal& m = l.minimal;
+  const wz_layer& s = l.spec;
+  int in_c = s.in_c, out_c = s.out_c, most = in_c > out_c ? in_c : out_c, in_tiles, out_tiles;
+  if (l.method == ROWS) {
+    m.tiles = s.out_w / 4;
+    in_tiles = l.in->full_h * m.tiles;
+    out_tiles = s.out_h * m.tiles;
+    m.in_plane = in_tiles * in_c * LANES + SKEW;
+    m.out_plane = out_tiles * out_c * LANES + SKEW;
+    m.product_plane = rows_at_once(l, PRODUCT_TILES) * m.tiles * most * LANES + SKEW;
+    m.filter_plane = m.back_plane = round_up(s.kernel_h * in_c * out_c + LANES, LANES);
+    m.filters = arena.take<float>((size_t)Along4::IN * m.filter_plane);
+    if (!l.first) m.back_filters = arena.take<float>((size_t)Along4::IN * m.back_plane);
+    m.in_points = arena.take<float>((size_t)Along4::IN * m.in_plane);
+    m.out_points = arena.take<float>((size_t)Along4::IN * m.out_plane);
+    m.products = arena.take<float>((size_t)Along4::IN * m.product_plane);
+    m.taps = arena.take<int32_t>((size_t)s.kernel_h * in_c);
+    m.back_taps = arena.take<int32_t>((size_t)s.kernel_h * out_c);
+  } else {
+    m.tiles = l.pixels / 4;
+    m.slots = slots;
+    in_tiles = slots * m.tiles;
+    out_tiles = m.tiles;
+    m.in_plane = in_tiles * in_c * LANES + SKEW;
+    m.product_plane = m.tiles * (in_c > BLOCK ? in_c : BLOCK) * LANES + SKEW;
+    m.filter_plane = in_c * BLOCK;
+    m.back_plane = out_c * round_up(in_c, LANES);
+    m.filters = arena.take<float>((size_t)POINTS * m.filter_plane * ((out_c + BLOCK - 1) / BLOCK));
+    if (!l.first) m.back_filters = arena.take<float>((size_t)POINTS * m.back_plane);
+    m.in_points = arena.take<float>((size_t)POINTS * m.in_plane);
+    size_t by_sample = (size_t)(Along2::OUT + 1) * slots * m.tiles * LANES * CHANNELS;
+    size_t by_lane = (size_t)(Along2::OUT + 1) * m.tiles * out_c * LANES;
+    m.out_points = arena.take<float>(by_sample > by_lane ? by_sample : by_lane);
+    m.products = arena.take<float>((size_t)POINTS * m.product_plane);
+    m.taps = arena.take<int32_t>((size_t)in_c);
+    m.back_taps = arena.take<int32_t>((size_t)out_c);
+  }
+  m.in_sequence = arena.take<int32_t>((size_t)(in_tiles > out_tiles ? in_tiles : out_tiles));
+  m.out_sequence = arena.take<int32_t>((size_t)(in_tiles > out_tiles ? in_tiles : out_tiles));
+  if (!arena.block) return;
+
+  for (int i = 0; i < in_tiles || i < out_tiles; i++) {
+    m.in_sequence[i] = i * in_c * LANES;
+    m.out_sequence[i] = i * out_c * LANES;
+  }
+  int rows = l.method == ROWS ? s.kernel_h : 1;
+  for (int k = 0; k < rows * in_c; k++) m.taps[k] = (k / in_c * m.tiles * in_c + k % in_c) * LANES;
+  for (int k = 0; k < rows * out_c; k++) m.back_taps[k] = (-(k / out_c) * m.tiles * out_c + k % out_c) * LANES;
+}
+
+/* ---- ROWS: F(4,5) along x ---- */
+
+/* filters: [8][ky][in][out]; back_filters: [8][ky][out][in]. */
+static void prepare_rows(const Layer& l) {
+  const Minimal& m = l.minimal;
+  int in_c = l.spec.in_c, out_c = l.spec.out_c, run = in_c * out_c;
+  V w[Along4::TAPS], f[Along4::IN];
+  for (int ky = 0; ky < l.spec.kernel_h; ky++) {
+    for (int i = 0; i < run; i += WIDTH) {
+      for (int k = 0; k < Along4::TAPS; k++) w[k] = load_unaligned(l.weights + (ky * Along4::TAPS + k) * run + i);
+      Along4::weights(w, f);
+      for (int p = 0; p < Along4::IN; p++) store_unaligned(m.filters + p * m.filter_plane + ky * run + i, f[p]);
+    }
+    for (int o = 0; o < out_c && !l.first; o++)
+      for (int i = 0; i < in_c; i += WIDTH) {
+        for (int k = 0; k < Along4::TAPS; k++)
+          w[k] = load_unaligned(l.transposed + o * l.inputs + (ky * Along4::TAPS + k) * in_c + i);
+        Along4::weights(w, f);
+        for (int p = 0; p < Along4::IN; p++)
+          store_unaligned(m.back_filters + p * m.back_plane + (ky * out_c + o) * in_c + i, f[p]);
+      }
+  }
+}
+
+/* in_points: [8][full_h][tile][in][LANES]. */
+static void transform_rows(const Layer& l) {
+  const Minimal& m = l.minimal;
+  const Tensor& in = *l.in;
+  int channels = in.c * LANES;
+  for (int y = in.top; y < in.top + in.h; y++)
+    for (int tile = 0; tile < m.tiles; tile++) {
+      const float* from = in.value + (y * in.full_w + tile * Along4::OUT) * channels;
+      float* to = m.in_points + (y * m.tiles + tile) * channels;
+      for (int i = 0; i < channels; i += WIDTH) {
+        V d[Along4::IN], f[Along4::IN];
+        WZ_UNROLL
+        for (int x = 0; x < Along4::IN; x++) d[x] = load(from + x * channels + i);
+        Along4::input(d, f);
+        WZ_UNROLL
+        for (int p = 0; p < Along4::IN; p++) store(to + p * m.in_plane + i, f[p]);
+      }
+    }
+}
+
+/* products [8][tile][out][LANES] of the tiles from row y on, to activations. */
+template <int ACTIVATION>
+static void finish_rows(const Layer& l, int y, int tiles) {
+  const Minimal& m = l.minimal;
+  int channels = l.spec.out_c * LANES;
+  for (int tile = 0; tile < tiles; tile++) {
+    const float* from = m.products + tile * channels;
+    float* to = l.out->value + l.out->at(y + tile / m.tiles, tile % m.tiles * Along4::OUT);
+    for (int i = 0; i < channels; i += WIDTH) {
+      V f[Along4::IN], r[Along4::OUT], bias = splat(l.bias[i / LANES]);
+      WZ_UNROLL
+      for (int p = 0; p < Along4::IN; p++) f[p] = load(from + p * m.product_plane + i);
+      Along4::output(f, r);
+      WZ_UNROLL
+      for (int x = 0; x < Along4::OUT; x++) store(to + x * channels + i, activate<ACTIVATION>(r[x] + bias));
+    }
+  }
+}
+
+static void forward_rows(const Layer& l) {
+  const Minimal& m = l.minimal;
+  int in_c = l.spec.in_c, out_c = l.spec.out_c, rows = rows_at_once(l, PRODUCT_TILES);
+  transform_rows(l);
+  for (int y = 0; y < l.out->h; y += rows) {
+    int tiles = (l.out->h - y < rows ? l.out->h - y : rows) * m.tiles;
+    for (int p = 0; p < Along4::IN; p++)
+      weighted_sums(tiles, out_c, l.spec.kernel_h * in_c, m.taps,
+                    m.in_points + p * m.in_plane + y * m.tiles * in_c * LANES, m.in_sequence,
+                    m.filters + p * m.filter_plane, out_c, nullptr, m.products + p * m.product_plane, m.out_sequence);
+    with_activation(l.activation, [&](auto activation) { finish_rows<activation.value>(l, y, tiles); });
+  }
+}
+
+/* The outputs' gradient to bias sums and out_points [8][y][tile][out][LANES]. */
+template <int ACTIVATION>
+static void transform_gradient_rows(const Layer& l) {
+  const Minimal& m = l.minimal;
+  const Tensor& out = *l.out;
+  int channels = out.c * LANES;
+  for (int y = 0; y < out.h; y++)
+    for (int tile = 0; tile < m.tiles; tile++) {
+      int place = out.at(y, tile * Along4::OUT);
+      float* to = m.out_points + (y * m.tiles + tile) * channels;
+      for (int i = 0; i < channels; i += WIDTH) {
+        V g[Along4::OUT], f[Along4::IN];
+        WZ_UNROLL
+        for (int x = 0; x < Along4::OUT; x++) {
+          int at = place + x * channels + i;
+          g[x] = deactivate<ACTIVATION>(load(out.value + at), load(out.gradient + at));
+        }
+        store(l.bias_sums + i, load(l.bias_sums + i) + ((g[0] + g[1]) + (g[2] + g[3])));
+        Along4::output_gradient(g, f);
+        WZ_UNROLL
+        for (int p = 0; p < Along4::IN; p++) store(to + p * m.out_plane + i, f[p]);
+      }
+    }
+}
+
+/* products [8][y][tile][in][LANES] of input rows y to y + rows, overlapping along x, to the input's gradient. */
+static void finish_input_gradient_rows(const Layer& l, int y, int rows) {
+  const Minimal& m = l.minimal;
+  const Tensor& in = *l.in;
+  int channels = in.c * LANES;
+  for (int row = 0; row < rows; row++)
+    for (int i = 0; i < channels; i += WIDTH) {
+      float* to = in.gradient + (y + row) * in.full_w * channels + i;
+      V carry[Along4::IN - Along4::OUT] = {};
+      for (int tile = 0; tile < m.tiles; tile++, to += Along4::OUT * channels) {
+        V f[Along4::IN], d[Along4::IN];
+        WZ_UNROLL
+        for (int p = 0; p < Along4::IN; p++)
+          f[p] = load(m.products + p * m.product_plane + (row * m.tiles + tile) * channels + i);
+        Along4::input_gradient(f, d);
+        WZ_UNROLL
+        for (int x = 0; x < Along4::OUT; x++) {
+          store(to + x * channels, d[x] + carry[x]);
+          carry[x] = d[x + Along4::OUT];
+        }
+      }
+      for (int x = 0; x < Along4::OUT; x++) store(to + x * channels, carry[x]);
+    }
+}
+
+static void input_gradient_rows(const Layer& l) {
+  const Minimal& m = l.minimal;
+  const Tensor& in = *l.in;
+  int in_c = l.spec.in_c, out_c = l.spec.out_c, kernel_h = l.spec.kernel_h, rows = rows_at_once(l, PRODUCT_TILES);
+  int end = in.top + in.h;
+  for (int y = in.top; y < end; y += rows) {
+    int count = end - y < rows ? end - y : rows;
+    for (int p = 0; p < Along4::IN; p++)
+      for (int row = 0; row < count; row++) {
+        /* The kernel's rows that tie this input row to output rows. */
+        int first = y + row - (l.out->h - 1), last = y + row;
+        first = first > 0 ? first : 0;
+        last = last < kernel_h - 1 ? last : kernel_h - 1;
+        weighted_sums(m.tiles, in_c, (last - first + 1) * out_c, m.back_taps + first * out_c,
+                      m.out_points + p * m.out_plane + (y + row) * m.tiles * out_c * LANES, m.out_sequence,
+                      m.back_filters + p * m.back_plane + first * out_c * in_c, in_c, nullptr,
+                      m.products + p * m.product_plane + row * m.tiles * in_c * LANES, m.in_sequence);
+      }
+    finish_input_gradient_rows(l, y, count);
+  }
+}
+
+static void backward_rows(const Layer& l) {
+  const Minimal& m = l.minimal;
+  int in_c = l.spec.in_c, out_c = l.spec.out_c, inputs = l.spec.kernel_h * in_c, rows = rows_at_once(l, GRADIENT_TILES);
+  with_activation(l.activation, [&](auto activation) { transform_gradient_rows<activation.value>(l); });
+  for (int y = 0; y < l.out->h; y += rows) {
+    int tiles = (l.out->h - y < rows ? l.out->h - y : rows) * m.tiles;
+    for (int p = 0; p < Along4::IN; p++)
+      lane_products(tiles, inputs, out_c, m.in_points + p * m.in_plane + y * m.tiles * in_c * LANES, m.in_sequence,
+                    m.taps, m.out_points + p * m.out_plane + y * m.tiles * out_c * LANES, m.out_sequence,
+                    l.sums + p * inputs * out_c * LANES);
+  }
+  if (!l.first) input_gradient_rows(l);
+}
+
+static void collect_rows(const Layer& l, float* kernel) {
+  int run = l.spec.in_c * l.spec.out_c, rows = l.spec.kernel_h;
+  for (int ky = 0; ky < rows; ky++)
+    for (int i = 0; i < run; i += WIDTH) {
+      V f[Along4::IN] = {}, w[Along4::TAPS];
+      for (int p = 0; p < Along4::IN; p++)
+        for (int j = 0; j < WIDTH && i + j < run; j++)
+          f[p][j] = sum_lanes(l.sums + ((p * rows + ky) * run + i + j) * LANES);
+      Along4::weight_gradient(f, w);
+      for (int k = 0; k < Along4::TAPS; k++) store_some(kernel + (ky * Along4::TAPS + k) * run + i, w[k], run - i);
+    }
+}
+
+/* ---- SQUARES: F(2x2,5x5) ---- */
+
+template <class Transform>
+WZ_INLINE void both_ways(int in, int out, const V* from, V* to, Transform transform) {
+  V half[Along2::IN * Along2::IN];
+  for (int y = 0; y < in; y++) transform(from + y * in, half + y * out);
+  for (int x = 0; x < out; x++) {
+    V column[Along2::IN], result[Along2::IN];
+    for (int y = 0; y < in; y++) column[y] = half[y * out + x];
+    transform(column, result);
+    for (int y = 0; y < out; y++) to[y * out + x] = result[y];
+  }
+}
+
+/* filters: [block of outputs][36][in][BLOCK]; back_filters: [36][out][in, rounded up to LANES]. */
+static void prepare_squares(const Layer& l) {
+  const Minimal& m = l.minimal;
+  int in_c = l.spec.in_c, out_c = l.spec.out_c, padded_in = round_up(in_c, LANES);
+  V w[25], f[POINTS];
+  for (int c = 0; c < in_c; c++)
+    for (int o = 0; o < out_c; o += WIDTH) {
+      for (int k = 0; k < 25; k++) w[k] = load_unaligned(l.weights + (k * in_c + c) * out_c + o);
+      both_ways(5, 6, w, f, Along2::weights);
+      for (int p = 0; p < POINTS; p++)
+        for (int j = 0; j < WIDTH && o + j < out_c; j += 4) {
+          int block = (o + j) / BLOCK, place = (o + j) % BLOCK;
+          __builtin_memcpy(m.filters + ((block * POINTS + p) * in_c + c) * BLOCK + place,
+                           reinterpret_cast<const float*>(&f[p]) + j, 16);
+        }
+    }
+  for (int o = 0; o < out_c && !l.first; o++)
+    for (int c = 0; c < in_c; c += WIDTH) {
+      for (int k = 0; k < 25; k++) w[k] = load_unaligned(l.transposed + o * l.inputs + k * in_c + c);
+      both_ways(5, 6, w, f, Along2::weights);
+      for (int p = 0; p < POINTS; p++) store(m.back_filters + p * m.back_plane + o * padded_in + c, f[p]);
+    }
+}
+
+/* Offset of a tile's first input or output pixel, counted in pixels of a row of `width`. */
+WZ_INLINE int tile_corner(const Layer& l, int tile, int width) {
+  int across = l.spec.out_w / 2;
+  return tile / across * 2 * width + tile % across * 2;
+}
+
+/* in_points: [36][slot][tile][in][LANES]. */
+static void transform_squares(const Layer& l, int slot) {
+  const Minimal& m = l.minimal;
+  const Tensor& in = *l.in;
+  int channels = in.c * LANES;
+  for (int tile = 0; tile < m.tiles; tile++) {
+    const float* from = in.value + tile_corner(l, tile, in.full_w) * channels;
+    float* to = m.in_points + (slot * m.tiles + tile) * channels;
+    for (int i = 0; i < channels; i += WIDTH) {
+      V d[POINTS], f[POINTS];
+      for (int k = 0; k < POINTS; k++) d[k] = load(from + (k / 6 * in.full_w + k % 6) * channels + i);
+      both_ways(6, 6, d, f, Along2::input);
+      for (int p = 0; p < POINTS; p++) store(to + p * m.in_plane + i, f[p]);
+    }
+  }
+}
+
+template <int ACTIVATION>
+static void finish_squares(const Layer& l, int first, int count) {
+  const Minimal& m = l.minimal;
+  const Tensor& out = *l.out;
+  int channels = out.c * LANES;
+  for (int tile = 0; tile < m.tiles; tile++) {
+    const float* from = m.products + tile * BLOCK * LANES;
+    float* to = out.value + out.at(0, 0) + tile_corner(l, tile, out.full_w) * channels + first * LANES;
+    for (int i = 0; i < count * LANES; i += WIDTH) {
+      V f[POINTS], half[12], r[2], bias = splat(l.bias[first + i / LANES]);
+      WZ_UNROLL
+      for (int p = 0; p < POINTS; p++) f[p] = load(from + p * m.product_plane + i);
+      WZ_UNROLL
+      for (int y = 0; y < 6; y++) Along2::output(f + y * 6, half + y * 2);
+      WZ_UNROLL
+      for (int x = 0; x < 2; x++) {
+        V column[6];
+        WZ_UNROLL
+        for (int y = 0; y < 6; y++) column[y] = half[y * 2 + x];
+        Along2::output(column, r);
+        WZ_UNROLL
+        for (int y = 0; y < 2; y++)
+          store(to + (y * out.full_w + x) * channels + i, activate<ACTIVATION>(r[y] + bias));
+      }
+    }
+  }
+}
+
+static void forward_squares(const Layer& l, int slot) {
+  const Minimal& m = l.minimal;
+  int in_c = l.spec.in_c, out_c = l.spec.out_c;
+  transform_squares(l, slot);
+  int32_t places[LANES];
+  for (int tile = 0; tile < m.tiles; tile++) places[tile] = tile * BLOCK * LANES;
+  for (int first = 0; first < out_c; first += BLOCK) {
+    int count = out_c - first < BLOCK ? out_c - first : BLOCK;
+    for (int p = 0; p < POINTS; p++)
+      weighted_sums(m.tiles, count, in_c, m.taps, m.in_points + p * m.in_plane + slot * m.tiles * in_c * LANES,
+                    m.in_sequence, m.filters + (first / BLOCK * POINTS + p) * m.filter_plane, BLOCK, nullptr,
+                    m.products + p * m.product_plane, places);
+    with_activation(l.activation, [&](auto activation) { finish_squares<activation.value>(l, first, count); });
+  }
+}
+
+static void input_gradient_squares(const Layer& l) {
+  const Minimal& m = l.minimal;
+  const Tensor &in = *l.in, &out = *l.out;
+  int in_c = in.c, out_c = out.c, in_channels = in_c * LANES, out_channels = out_c * LANES;
+  int size = m.tiles * out_channels;
+  float *left = m.out_points, *right = left + size, *point = right + size;
+  for (int py = 0; py < 6; py++) {
+    for (int tile = 0; tile < m.tiles; tile++) {
+      const float* g = out.gradient + out.at(0, 0) + tile_corner(l, tile, out.full_w) * out_channels;
+      int below = out.full_w * out_channels;
+      for (int i = 0; i < out_channels; i += WIDTH) {
+        int to = tile * out_channels + i;
+        store(left + to, Along2::output_gradient(py, load(g + i), load(g + below + i)));
+        store(right + to, Along2::output_gradient(py, load(g + out_channels + i), load(g + below + out_channels + i)));
+      }
+    }
+    for (int px = 0; px < 6; px++) {
+      int p = py * 6 + px;
+      for (int i = 0; i < size; i += WIDTH)
+        store(point + i, Along2::output_gradient(px, load(left + i), load(right + i)));
+      weighted_sums(m.tiles, in_c, out_c, m.back_taps, point, m.out_sequence, m.back_filters + p * m.back_plane,
+                    round_up(in_c, LANES), nullptr, m.products + p * m.product_plane, m.in_sequence);
+    }
+  }
+  __builtin_memset(in.gradient, 0, (size_t)in.size() * sizeof(float));
+  for (int tile = 0; tile < m.tiles; tile++) {
+    float* to = in.gradient + tile_corner(l, tile, in.full_w) * in_channels;
+    for (int i = 0; i < in_channels; i += WIDTH) {
+      V f[POINTS], d[POINTS];
+      for (int p = 0; p < POINTS; p++) f[p] = load(m.products + p * m.product_plane + tile * in_channels + i);
+      both_ways(6, 6, f, d, Along2::input_gradient);
+      for (int k = 0; k < POINTS; k++) {
+        float* at = to + (k / 6 * in.full_w + k % 6) * in_channels + i;
+        store(at, load(at) + d[k]);
+      }
+    }
+  }
+}
+
+/* Weight gradients from the transforms of all filled slots; lanes = outputs. sums: [36][in][padded_outputs]. */
+static void weight_gradient_squares(const Layer& l, int slots) {
+  const Minimal& m = l.minimal;
+  int in_c = l.spec.in_c, stride = l.padded_outputs, tiles = slots * m.tiles, across = l.spec.out_w / 2;
+  for (int first = 0; first < stride; first += CHANNELS) {
+    int count = stride - first < CHANNELS ? stride - first : CHANNELS;
+    int size = tiles * LANES * CHANNELS;
+    float *left = m.out_points, *right = left + size, *point = right + size;
+    for (int py = 0; py < 6; py++) {
+      for (int t = 0; t < tiles; t++) {
+        int tile = t % m.tiles, pixel = tile / across * 2 * l.spec.out_w + tile % across * 2;
+        const float* g = l.samples + (t / m.tiles * l.pixels + pixel) * LANES * stride + first;
+        int after = LANES * stride, below = l.spec.out_w * after;
+        for (int s = 0; s < LANES; s++)
+          for (int i = 0; i < count; i += WIDTH) {
+            const float* at = g + s * stride + i;
+            int to = (t * LANES + s) * CHANNELS + i;
+            store(left + to, Along2::output_gradient(py, load(at), load(at + below)));
+            store(right + to, Along2::output_gradient(py, load(at + after), load(at + below + after)));
+          }
+      }
+      for (int px = 0; px < 6; px++) {
+        int p = py * 6 + px;
+        for (int i = 0; i < size; i += WIDTH)
+          store(point + i, Along2::output_gradient(px, load(left + i), load(right + i)));
+        channel_products(tiles, in_c, count, m.in_points + p * m.in_plane, m.in_sequence, m.taps, point, CHANNELS,
+                         l.sums + p * in_c * stride + first, stride);
+      }
+    }
+  }
+}
+
+static void backward_squares(const Layer& l, int slot, bool flush) {
+  output_gradient_direct(l);
+  gradient_by_sample(l, l.samples + slot * l.pixels * LANES * l.padded_outputs);
+  if (!l.first) input_gradient_squares(l);
+  if (flush) weight_gradient_squares(l, slot + 1);
+}
+
+static void collect_squares(const Layer& l, float* kernel) {
+  int in_c = l.spec.in_c, out_c = l.spec.out_c;
+  for (int c = 0; c < in_c; c++)
+    for (int o = 0; o < out_c; o += WIDTH) {
+      V f[POINTS], w[25];
+      for (int p = 0; p < POINTS; p++) f[p] = load(l.sums + (p * in_c + c) * l.padded_outputs + o);
+      both_ways(6, 5, f, w, Along2::weight_gradient);
+      for (int k = 0; k < 25; k++) store_some(kernel + (k * in_c + c) * out_c + o, w[k], out_c - o);
+    }
+}
+
+}  // namespace WZ_NAMESPACE
