@@ -93,7 +93,8 @@ export function loadAddon(): { addon: NativeAddon; path: string } {
  * The C++ kernel as a Node-API addon: the fastest engine. Takes the widest instruction set that the processor has; all
  * of them give equal bits.
  *
- * @throws ZooError `engine` when no addon loads, or the processor lacks the instruction set.
+ * @throws ZooError `engine` when no addon loads, or the processor lacks the instruction set. Plain C++ (`baseline` on
+ * x64) has to be asked for: it exists to give the same bits everywhere, at a fraction of WebAssembly's speed.
  */
 export async function openNativeBackend({
   algorithm = algorithmFromEnvironment(),
@@ -105,6 +106,10 @@ export async function openNativeBackend({
   const { addon } = loadAddon()
   if (!addon.available(INSTRUCTION_SETS[instructionSet])) {
     throw new ZooError('engine', `this processor has no ${instructionSet}`, { engine: 'native' })
+  }
+  if (instructionSet === 'auto' && addon.instructionSetName(INSTRUCTION_SETS.auto) === 'baseline') {
+    const why = 'this processor has neither AVX2 nor AVX-512, and without them wasm is faster'
+    throw new ZooError('engine', `${why}; WEIGHTZOO_INSTRUCTION_SET=baseline insists`, { engine: 'native' })
   }
   return compiledBackend(
     {

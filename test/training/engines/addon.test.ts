@@ -15,7 +15,7 @@ const INTEGERS = Int32Array.of(0, 1, 0, 0, 4, 3, 0, 0)
 const REALS = Float64Array.of(0.1, 0, 0, 0, 0)
 
 describe.skipIf(!addon)('addon', () => {
-  const { create, destroy, step, getWeights } = addon!
+  const { create, destroy, step, getWeights } = (addon ?? {}) as NativeAddon
   const newTrainer = () => create(LAYERS, 1, INTEGERS, REALS, new Float32Array(3))
   const pixels = new Float32Array(new SharedArrayBuffer(16))
   const score = new Float64Array(2)
@@ -49,7 +49,7 @@ describe.skipIf(!addon)('addon', () => {
     expect(() =>
       step(trainer, new Float64Array(4) as never, Uint8Array.of(0), Uint32Array.of(0), score),
     ).toThrow('expected another type of array')
-    expect(() => (step as () => void)()).toThrow('too few arguments')
+    expect(() => (step as (...all: unknown[]) => void)()).toThrow('too few arguments')
     destroy(trainer)
   })
 
