@@ -113,8 +113,7 @@ async function openFolder(root: string, layout: Layout): Promise<ImageSource> {
   for (const top of tops) {
     for (const split of layout.splits) {
       for (const name of await subfolders(join(root, ...top, split))) {
-        const entered = layout.enter([...top, split, name])
-        if (!entered) continue
+        if (!layout.enter([...top, split, name])) continue
         const folder = join(root, ...top, split, name)
         const files = (await list(folder)).map(entry => entry.name).filter(isImageName)
         const described = files.sort().map(async file => {
@@ -135,10 +134,11 @@ async function openFolder(root: string, layout: Layout): Promise<ImageSource> {
       }
     }
   }
+  const folders = [...layout.folders].map(([split, names]) => [split, ...names])
   return {
     path: root,
     name: basename(resolve(root)),
-    identity: [resolve(root), found.map(({ path, size, changed }) => [path, size, changed])],
+    identity: [resolve(root), folders, found.map(({ path, size, changed }) => [path, size, changed])],
     listed: true,
     folders: layout.folders,
     async *files() {
