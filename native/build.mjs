@@ -5,6 +5,7 @@
 //   node native/build.mjs prebuild    the addon, copied to prebuilds/<platform>-<arch>/ for the tarball
 //   node native/build.mjs wasm        prebuilds/wasm32/weightzoo.wasm, which is committed
 //   node native/build.mjs check-wasm  whether the committed file is what the source gives
+//   node native/build.mjs bench       the loops that measure this machine's peak, for bench/
 //
 // Nothing is compiled twice: objects are named by a hash of their source, flags and compiler. Nothing is downloaded:
 // Node's headers lie beside node, or come from the node-api-headers package. No flag depends on the machine (never
@@ -77,15 +78,15 @@ const WASM_LINK_FLAGS = [
   '-Wl,--no-entry',
   '-Wl,--strip-all',
   '-Wl,-z,stack-size=1048576',
-  ...[
-    'malloc',
-    'wz_trainer_create',
-    'wz_step',
-    'wz_gradient',
-    'wz_evaluate',
-    'wz_get_weights',
-    'wz_arithmetic',
-  ].map(name => `-Wl,--export=${name}`),
+]
+const WASM_EXPORTS = [
+  'malloc',
+  'wz_trainer_create',
+  'wz_step',
+  'wz_gradient',
+  'wz_evaluate',
+  'wz_get_weights',
+  'wz_arithmetic',
 ]
 
 const COMMANDS = {
@@ -94,6 +95,7 @@ const COMMANDS = {
   prebuild: copyPrebuild,
   wasm: buildWasm,
   'check-wasm': checkWasm,
+  bench: buildBench,
 }
 
 const command = COMMANDS[process.argv[2] ?? 'optional']
@@ -119,15 +121,15 @@ async function buildOptionalAddon() {
   }
 }
 
-async function buildAddon() {
+async function buildAddon(file = 'weightzoo.node', units = UNITS) {
   const compiler = findCompiler()
   const flags = [...KERNEL_FLAGS, '-fPIC', '-DNAPI_VERSION=8', `-I${findHeaders()}`]
-  const units = UNITS.filter(({ arch }) => !arch || arch === process.arch)
   const link =
     process.platform === 'darwin'
       ? ['-bundle', '-undefined', 'dynamic_lookup']
       : ['-shared', '-Wl,--as-needed', '-Wl,--strip-all', '-Wl,--build-id=none']
-  return compile({ compiler, flags, units, link, file: join(output, 'weightzoo.node') })
+  const own = units.filter(({ arch }) => !arch || arch === process.arch)
+  return compile({ compiler, flags, units: own, link, file: join(output, file) })
 }
 
 async function copyPrebuild() {
@@ -138,12 +140,18 @@ async function copyPrebuild() {
   console.log(`wrote ${target}`)
 }
 
-async function buildWasm(file = WASM_FILE) {
+async function buildBench() {
+  await buildAddon('peak.node', [{ source: 'bench/peak-addon.cpp' }])
+  await buildWasm(join(output, 'peak.wasm'), ['bench/peak-wasm.cpp'], ['peak'])
+}
+
+async function buildWasm(file = WASM_FILE, sources = WASM_UNITS, exports = WASM_EXPORTS) {
   const compiler = { path: WASM_COMPILER, version: versionOf(WASM_COMPILER) }
   if (!compiler.version) throw new Error(`${WASM_COMPILER} is not installed: apt-get install clang-19 lld-19`)
   const flags = [...KERNEL_FLAGS, ...WASM_FLAGS]
-  const units = WASM_UNITS.map(source => ({ source }))
-  return compile({ compiler, flags, units, link: WASM_LINK_FLAGS, file })
+  const units = sources.map(source => ({ source }))
+  const link = [...WASM_LINK_FLAGS, ...exports.map(name => `-Wl,--export=${name}`)]
+  return compile({ compiler, flags, units, link, file })
 }
 
 async function checkWasm() {

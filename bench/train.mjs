@@ -1,0 +1,192 @@
+// Training speed of every engine on one core, and of two cores against one:
+//
+//   npm run bench:train -- [rounds] [seconds]     default 7 rounds of 0.4 s per variant
+//
+// All variants take turns in one run, with the machine's peak measured before each turn, because machines drift; the
+// table shows medians. Rates are per second of processor time, so that other people's work on the machine does not
+// count; the last table is by the clock on the wall, which needs two idle cores.
+//
+// "effective" counts 5.31 MFLOP a sample and step, LeNet-5 computed by direct convolution, so minimal filtering can
+// pass 100 % of the peak. The peak is a register-only loop of independent multiply-adds in the same vector width;
+// WebAssembly has no fused one, so its own is lower, and the fused one is given beside it.
+
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { cpus, loadavg } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { initialWeights } from '../dist/architecture/initial-weights.js'
+import { lenet5Architecture } from '../dist/architecture/lenet5.js'
+import { createImageSet } from '../dist/images/image-set.js'
+import { RandomStream } from '../dist/random.js'
+import { openNativeBackend } from '../dist/training/engines/native.js'
+import { openEngine } from '../dist/training/engines/open-engine.js'
+import { openTfjsBackend } from '../dist/training/engines/tfjs.js'
+import { openWasmBackend } from '../dist/training/engines/wasm.js'
+
+const MFLOP_PER_SAMPLE = 5.31072
+const EPOCHS = 25
+const TRAINING_IMAGES = 9_469
+const VALIDATION_IMAGES = 3_925
+const BATCH = 128
+
+const [rounds = 7, seconds = 0.4] = process.argv.slice(2).map(Number)
+const native = name => fileURLToPath(new URL(`../native/${name}`, import.meta.url))
+
+const peaks = await loadPeaks()
+const job = makeJob(2048, 1024)
+const small = makeJob(128, 128)
+const variants = []
+for (const algorithm of ['direct', 'minimal-filtering']) {
+  for (const instructionSet of ['avx512', 'avx2']) {
+    const open = () => openNativeBackend({ algorithm, instructionSet })
+    await add(`native ${instructionSet}, ${algorithm}`, instructionSet, open, job)
+  }
+  await add(`wasm, ${algorithm}`, 'wasm', () => openWasmBackend({ algorithm }), job)
+}
+await add('tfjs wasm', 'fma128', openTfjsBackend, small)
+
+for (let round = 0; round < rounds; round++) {
+  for (const variant of variants) measure(variant)
+}
+
+const rows = variants.map(({ name, peak, steps, evaluations, ceilings, fused }) => {
+  const training = median(steps)
+  const validating = median(evaluations)
+  const perNetwork = EPOCHS * (TRAINING_IMAGES / training + VALIDATION_IMAGES / validating)
+  const effective = (training * MFLOP_PER_SAMPLE) / 1e3
+  const own = median(ceilings)
+  const shares = median(steps.map((rate, i) => (rate * MFLOP_PER_SAMPLE) / 1e3 / ceilings[i]))
+  const sharesOfFused = median(steps.map((rate, i) => (rate * MFLOP_PER_SAMPLE) / 1e3 / fused[i]))
+  return {
+    engine: name,
+    'samples/s': Math.round(training),
+    'validated/s': Math.round(validating),
+    's/network': Number(perNetwork.toPrecision(3)),
+    'effective GFLOP/s': Number(effective.toPrecision(3)),
+    'peak GFLOP/s': Number(own.toPrecision(3)),
+    'of peak': `${Math.round(100 * shares)} %`,
+    'of 128-bit FMA': peak === 'wasm' ? `${Math.round(100 * sharesOfFused)} %` : '',
+  }
+})
+console.log(`${cpus()[0].model}, Node ${process.version}, ${rounds} rounds, load ${loadavg()[0].toFixed(1)}`)
+console.table(rows)
+
+console.table(await twoCores())
+
+async function add(name, peak, open, variantJob) {
+  try {
+    const backend = await open()
+    const trainer = backend.createTrainer(variantJob)
+    trainer.step(variantJob.order.subarray(0, BATCH))
+    const variant = { name, peak, trainer, job: variantJob }
+    variants.push(Object.assign(variant, { steps: [], evaluations: [], ceilings: [], fused: [] }))
+    if (peak !== 'fma128') measure(variant)
+    Object.assign(variant, { steps: [], evaluations: [], ceilings: [], fused: [] })
+  } catch (error) {
+    console.log(`skipped ${name}: ${error.message}`)
+  }
+}
+
+function measure(variant) {
+  const { trainer, job: own, peak } = variant
+  variant.ceilings.push(rateOf(seconds / 4, peaks[peak]) / 1e9)
+  variant.fused.push(rateOf(seconds / 4, peaks.fma128) / 1e9)
+  let batch = 0
+  const batches = own.order.length / BATCH
+  variant.steps.push(
+    rateOf(seconds, () => {
+      trainer.step(own.order.subarray((batch % batches) * BATCH, ((batch++ % batches) + 1) * BATCH))
+      return BATCH
+    }),
+  )
+  variant.evaluations.push(
+    rateOf(seconds / 4, () => {
+      trainer.evaluate()
+      return own.images.validation.count
+    }),
+  )
+}
+
+/** What `work` returns, summed, per second of processor time. */
+function rateOf(duration, work) {
+  const start = process.cpuUsage()
+  let done = 0
+  for (;;) {
+    done += work()
+    const { user, system } = process.cpuUsage(start)
+    const elapsed = (user + system) / 1e6
+    if (elapsed >= duration) return done / elapsed
+  }
+}
+
+/** Networks trained by one thread and by two, by the clock on the wall; by turns. */
+async function twoCores() {
+  const network = { ...makeJob(2048, 1024), epochs: 4 }
+  network.order = Uint32Array.from({ length: 4 * 2048 }, (_, i) => i % 2048)
+  const engines = await Promise.all([1, 2].map(concurrency => openEngine({ concurrency })))
+  const times = [[], []]
+  for (let round = 0; round < rounds; round++) {
+    for (const [i, engine] of engines.entries()) {
+      const start = performance.now()
+      await Promise.all(Array.from({ length: 4 }, () => engine.train(network)))
+      times[i].push(performance.now() - start)
+    }
+  }
+  for (const engine of engines) await engine.close()
+  const ratios = times[0].map((one, i) => one / times[1][i]).sort((a, b) => a - b)
+  return [
+    {
+      engine: engines[0].name,
+      'one core, ms': Math.round(median(times[0])),
+      'two cores, ms': Math.round(median(times[1])),
+      'times as fast': Number(median(ratios).toFixed(2)),
+      best: Number(ratios.at(-1).toFixed(2)),
+      load: Number(loadavg()[0].toFixed(1)),
+    },
+  ]
+}
+
+/** Loops that return the floating-point operations they did. */
+async function loadPeaks() {
+  execFileSync(process.execPath, [native('build.mjs'), 'bench'], { stdio: 'inherit' })
+  const { avx512, avx2, fma128 } = createRequire(import.meta.url)(native('build/peak.node'))
+  const { instance } = await WebAssembly.instantiate(readFileSync(native('build/peak.wasm')))
+  return { avx512, avx2, fma128, wasm: instance.exports.peak }
+}
+
+/** LeNet-5 on random images. */
+function makeJob(trainCount, validationCount) {
+  const stream = new RandomStream('bench')
+  const architecture = lenet5Architecture()
+  const split = count => ({
+    pixels: Float32Array.from({ length: count * 3072 }, () => stream.uniform()),
+    labels: Uint8Array.from({ length: count }, () => stream.integer(2)),
+  })
+  const images = createImageSet({
+    name: 'random',
+    classNames: ['no', 'yes'],
+    shape: architecture.inputShape,
+    train: split(trainCount),
+    validation: split(validationCount),
+  })
+  return {
+    name: 'random_0',
+    architecture,
+    initialWeights: initialWeights(architecture, stream),
+    images,
+    order: stream.shuffle(Uint32Array.from({ length: trainCount }, (_, i) => i)),
+    trainTargets: images.train.labels,
+    validationTargets: images.validation.labels,
+    loss: 'binaryCrossentropy',
+    optimizer: { kind: 'adam', learningRate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },
+    batchSize: BATCH,
+    epochs: 1,
+    keep: 'last',
+  }
+}
+
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.floor(sorted.length / 2)]
+}
