@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import {
@@ -177,7 +177,9 @@ async function loadImages(flags: ImageFlags): Promise<ImageSet> {
       else status.show(imageStatus(progress) ?? '')
     },
   }
-  const loader = PUBLISHED.includes(source)
+  // A bare word that is no path can only be meant as a published name; the loader of those knows the right ones.
+  const isName = !/[/\\.]/.test(source) && !existsSync(source)
+  const loader = isName
     ? new ImagenetteLoader({ ...options, source })
     : new ImageFolderLoader({ ...options, source })
   const images = await loader.load()

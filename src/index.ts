@@ -49,8 +49,8 @@ export {
   type ImageSplitInput,
   type SkippedImage,
 } from './images/image-set.js'
+export { IMAGENETTE_CLASSES } from './images/imagenette-classes.js'
 export {
-  IMAGENETTE_CLASSES,
   ImagenetteLoader,
   type ImagenetteName,
   type ImagenetteOptions,

@@ -1,4 +1,4 @@
-import { invalidOption, isCount } from '../options.js'
+import { checkOptionNames, invalidOption, isCount } from '../options.js'
 
 /** Activation functions; `softmax` is for the last dense layer only. */
 export type Activation = 'linear' | 'tanh' | 'relu' | 'sigmoid' | 'softmax'
@@ -8,7 +8,7 @@ export type LayerSpec =
   | {
       kind: 'conv2d'
       filters: number
-      /** Height and width of the kernel, odd for `same` padding. */
+      /** Height and width of the kernel. */
       kernelSize: number | readonly [number, number]
       /** Default 1. */
       strides?: number
@@ -107,6 +107,14 @@ const KERAS_NAMES = {
   dense: 'dense',
 } as const
 
+const LAYER_OPTIONS = {
+  conv2d: ['filters', 'kernelSize', 'strides', 'padding', 'activation'],
+  averagePooling2d: ['poolSize', 'strides'],
+  maxPooling2d: ['poolSize', 'strides'],
+  flatten: [],
+  dense: ['units', 'activation'],
+} as const
+
 /**
  * Resolves the shapes, names and parameter table of a sequential network.
  *
@@ -127,6 +135,8 @@ export function describeArchitecture(spec: ArchitectureSpec): Architecture {
   if (typeof spec !== 'object' || spec === null || !Array.isArray(spec.layers as unknown)) {
     throw invalidOption('architecture', spec, 'needs { name, inputShape, layers }')
   }
+  if (typeof spec.name !== 'string' || spec.name === '')
+    throw invalidOption('architecture.name', spec.name, 'needs a text')
   if (spec.inputShape?.length !== 3 || !spec.inputShape.every(isCount)) {
     throw invalidOption(
       'architecture.inputShape',
@@ -143,6 +153,8 @@ export function describeArchitecture(spec: ArchitectureSpec): Architecture {
   let offset = 0
 
   for (const [position, layerSpec] of spec.layers.entries()) {
+    if (typeof layerSpec !== 'object' || layerSpec === null)
+      throw invalidOption(`architecture.layers[${position}]`, layerSpec, 'needs { kind, ... }')
     const keras = KERAS_NAMES[layerSpec.kind]
     if (keras === undefined) {
       throw invalidOption(
@@ -161,6 +173,7 @@ export function describeArchitecture(spec: ArchitectureSpec): Architecture {
         'needs letters, digits, "_", "-" or "."',
       )
     names.add(name)
+    checkOptionNames(layerSpec, ['kind', 'name', ...LAYER_OPTIONS[layerSpec.kind]], `layer ${name}`)
 
     const layer = resolveLayer(layerSpec, name, shape, position === spec.layers.length - 1)
     layers.push(layer)

@@ -79,6 +79,6 @@ function toTfjsLayer(layer: Layer, input: { inputShape?: number[] }) {
 
 /** tfjs's cpu backend advertises tfjs-node on first use; a library should not print that for its user. */
 function silenceCpuBackend(): void {
-  const backend = tf.getBackend() === 'cpu' && (tf.findBackend('cpu') as { firstUse?: boolean } | null)
-  if (backend) backend.firstUse = false
+  const backend = tf.backend() as { firstUse?: boolean }
+  if (tf.getBackend() === 'cpu') backend.firstUse = false
 }

@@ -11,6 +11,7 @@ import {
   type ImageSplit,
   type SkippedImage,
 } from './image-set.js'
+import { IMAGENETTE_CLASSES } from './imagenette-classes.js'
 import { resizeBilinear } from './resize.js'
 import { type ImageFile, type ImageSource, openSource } from './source.js'
 
@@ -73,7 +74,8 @@ export interface ImageFolderOptions extends ImageLoaderOptions {
   name?: string
   /**
    * Class folder -> class name, in label order; other class folders are left out. (JavaScript puts keys that are
-   * integers first, in ascending order.) Default: every class folder under its own name, in code-unit order.
+   * integers first, in ascending order.) Default: every class folder, in code-unit order, under its own name;
+   * Imagenette's identifiers under the names of {@link IMAGENETTE_CLASSES}.
    */
   classNames?: Readonly<Record<string, string>>
 }
@@ -234,9 +236,11 @@ export class ImageFolderLoader {
       )
     }
     if (wanted.length > 256) throw sourceError(path, `${wanted.length} classes; needs at most 256`)
-    return wanted.map(folder => [folder, classNames?.[folder] ?? folder])
+    return wanted.map(folder => [folder, classNames?.[folder] ?? KNOWN_NAMES.get(folder) ?? folder])
   }
 }
+
+const KNOWN_NAMES: ReadonlyMap<string, string> = new Map(Object.entries(IMAGENETTE_CLASSES))
 
 /** One image on its way into a split; without pixels while it is being decoded, and for good where it is skipped. */
 interface DecodedFile {

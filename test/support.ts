@@ -1,0 +1,75 @@
+import { execFile, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { onTestFinished } from 'vitest'
+import { generateImages, type ImageSet, type TrainZooOptions, trainZoo } from '../dist/index.js'
+
+/** A path from the root of the repository. */
+export function fromRoot(path: string): string {
+  return fileURLToPath(new URL(`../${path}`, import.meta.url))
+}
+
+/** A folder that goes away with the test. */
+export async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'weightzoo-'))
+  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
+
+/** Ten classes of 30 + 8 generated images. */
+export function smallImages(): ImageSet {
+  return generateImages({ classes: 10, trainPerClass: 30, validationPerClass: 8, seed: 3 })
+}
+
+/** Trains a small zoo: one epoch, networks of two classes, unless told otherwise. */
+export function trainSmallZoo(out: string, options: Partial<TrainZooOptions> = {}) {
+  const images = options.images ?? smallImages()
+  const classes = options.classes ?? images.classNames.slice(0, 2)
+  return trainZoo({
+    perClass: 2,
+    epochs: 1,
+    batchSize: 64,
+    seed: 7,
+    concurrency: 2,
+    ...options,
+    images,
+    classes,
+    out,
+  })
+}
+
+/** What a child process printed, and how it ended. */
+export interface Outcome {
+  code: number | null
+  stdout: string
+  stderr: string
+}
+
+/** Runs the command line as a user does, in a process of its own. */
+export function weightzoo(args: string[], { cwd = fromRoot('.') } = {}): Promise<Outcome> {
+  return new Promise(resolve => {
+    execFile(
+      process.execPath,
+      [fromRoot('dist/cli.js'), ...args],
+      { cwd, timeout: 110_000 },
+      (error, stdout, stderr) => {
+        resolve({ code: error ? ((error.code as unknown as number) ?? null) : 0, stdout, stderr })
+      },
+    )
+  })
+}
+
+/** A Python that has the given module, or `undefined` after printing why its tests are skipped. */
+export function pythonWith(module: string): string | undefined {
+  const candidates = [fromRoot('.venv/bin/python'), 'python3', 'python']
+  const found = candidates.find(
+    python =>
+      (!python.includes('/') || existsSync(python)) &&
+      spawnSync(python, ['-c', `import ${module}`]).status === 0,
+  )
+  if (!found) console.warn(`skipped: no Python with ${module} here`)
+  return found
+}
