@@ -9,7 +9,7 @@ export interface OneVsAllSamplerOptions {
   /**
    * Training images of each network. Default 9,000: of Imagenette's 9,469, so that two networks of a class see
    * different images while 9-10 % of positives stays possible for every class. A set too small for 9,000 gives 95 %
-   * of what its scarcest class allows.
+   * of what its scarcest class allows, or the next smaller number of which 9-10 % is whole.
    */
   samplesPerNetwork?: number
   /**
@@ -100,42 +100,73 @@ export class OneVsAllSampler {
     return label
   }
 
-  /** Fewest and most positives that the range allows and the images reach. */
+  /** Fewest and most positives of {@link samplesPerNetwork}; refuses a class for which there are none. */
   private positiveRange(label: number): [fewest: number, most: number] {
-    const [min, max] = this.positiveFraction
     const samples = this.samplesPerNetwork
-    const ofClass = this.byClass[label]!.length
-    const ofOthers = this.labels.length - ofClass
-    const fewest = Math.max(atLeast(min * samples), samples - ofOthers, 1)
-    const most = Math.min(atMost(max * samples), ofClass, samples - 1)
+    const [fewest, most] = this.reach(label, samples)
     if (fewest <= most) return [fewest, most]
 
-    const className = this.classNames[label]!
+    const path = this.classNames[label]!
+    const ofClass = this.byClass[label]!.length
+    const ofOthers = this.labels.length - ofClass
+    if (ofClass === 0) throw new ZooError('images', `class "${path}" has no training images`, { path })
+    if (ofOthers === 0)
+      throw new ZooError('images', `no class but "${path}" has training images: add negatives`, { path })
+
+    const [min, max] = this.positiveFraction
     const asked = `${percent(min)} to ${percent(max)} % of ${samples} samples`
     const short =
-      ofClass < atLeast(min * samples)
-        ? `class "${className}" has ${ofClass} training images; ${asked} needs at least ${Math.max(1, atLeast(min * samples))}`
-        : ofOthers < samples - most
-          ? `class "${className}" has ${ofOthers} training images of other classes; ${asked} needs at least ${samples - atMost(max * samples)}`
-          : `class "${className}": no whole number of images is ${asked}`
-    const possible = Math.floor(this.largestSample(label))
-    throw new ZooError(
-      'images',
-      `${short}: set samplesPerNetwork to ${possible} or less, or widen positiveFraction`,
-      { path: className },
-    )
+      samples > this.labels.length
+        ? `there are ${this.labels.length} training images, not ${samples}`
+        : ofClass < atLeast(min * samples)
+          ? `class "${path}" has ${ofClass} training images; ${asked} needs at least ${atLeast(min * samples)}`
+          : ofOthers < samples - atMost(max * samples)
+            ? `class "${path}" has ${ofOthers} training images of other classes; ${asked} needs at least ${samples - atMost(max * samples)}`
+            : `class "${path}": no whole number of images is ${asked}`
+    const possible = this.largestSample(label, this.labels.length)
+    const advice = possible
+      ? `set samplesPerNetwork to ${possible}${possible < samples ? ' or less' : ''}, or widen positiveFraction`
+      : 'widen positiveFraction'
+    throw new ZooError('images', `${short}: ${advice}`, { path })
+  }
+
+  /** Fewest and most positives among `samples` that the range allows and the images reach; none if fewest > most. */
+  private reach(label: number, samples: number): [fewest: number, most: number] {
+    const [min, max] = this.positiveFraction
+    const ofClass = this.byClass[label]!.length
+    const ofOthers = this.labels.length - ofClass
+    return [
+      Math.max(atLeast(min * samples), samples - ofOthers, 1),
+      Math.min(atMost(max * samples), ofClass, samples - 1),
+    ]
   }
 
   private defaultSamples(): number {
-    const possible = Math.min(...this.byClass.map((_, label) => this.largestSample(label)))
-    return possible >= DEFAULT_SAMPLES ? DEFAULT_SAMPLES : Math.max(1, Math.floor(0.95 * possible))
+    const possible = this.largestForAll(this.labels.length)
+    const wanted = possible >= DEFAULT_SAMPLES ? DEFAULT_SAMPLES : Math.floor(0.95 * possible)
+    return this.largestForAll(wanted) || possible || 1
   }
 
-  /** Most samples for which some allowed share of positives and negatives exists. */
-  private largestSample(label: number): number {
-    const [min, max] = this.positiveFraction
-    const ofClass = this.byClass[label]!.length
-    return Math.min(ofClass / min, (this.labels.length - ofClass) / (1 - max))
+  /** Most samples, at most `from`, that every class with images at all can give. */
+  private largestForAll(from: number): number {
+    const labels = [...this.byClass.keys()].filter(label => this.byClass[label]!.length > 0)
+    let samples = from
+    for (;;) {
+      const possible = Math.min(...labels.map(label => this.largestSample(label, samples)))
+      if (possible === samples) return samples
+      samples = possible
+    }
+  }
+
+  /** Most samples, at most `from`, of which an allowed share can be positive; 0 if there is no such number. */
+  private largestSample(label: number, from: number): number {
+    let samples = from
+    while (samples > 0) {
+      const [fewest, most] = this.reach(label, samples)
+      if (fewest <= most) break
+      samples--
+    }
+    return samples
   }
 }
 
