@@ -1,3 +1,6 @@
+import { ZooError } from '../errors.js'
+import { invalidOption } from '../options.js'
+
 /** How well one network does on the whole validation split, at threshold 0.5 (paper, table 1). */
 export interface Metrics {
   /** Share of images judged right. */
@@ -20,8 +23,18 @@ export interface Metrics {
  *
  * @param probabilities of being positive, `[n]`; above 0.5 counts as called positive
  * @param targets 0 or 1, `[n]`
+ *
+ * @throws ZooError `option` where the two differ in length or a probability is not a number.
  */
 export function binaryMetrics(probabilities: Float32Array, targets: Uint8Array): Metrics {
+  if (probabilities.length !== targets.length)
+    throw invalidOption('probabilities', probabilities.length, `${targets.length} targets need as many`)
+  const bad = probabilities.findIndex(Number.isNaN)
+  if (bad !== -1)
+    throw new ZooError('option', `invalid probabilities[${bad}]; not a number: NaN`, {
+      name: `probabilities[${bad}]`,
+      value: Number.NaN,
+    })
   let truePositives = 0
   let called = 0
   let positives = 0

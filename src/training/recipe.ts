@@ -97,9 +97,10 @@ function resolveArchitecture(
   given: Architecture | ArchitectureSpec | undefined,
   images: ImageSet,
 ): ArchitectureSpec {
-  const architecture = given
-    ? describeArchitecture('spec' in given ? given.spec : given)
-    : lenet5Architecture({ inputShape: images.shape })
+  const architecture =
+    given === undefined
+      ? lenet5Architecture({ inputShape: images.shape })
+      : describeArchitecture((given as Partial<Architecture> | null)?.spec ?? (given as ArchitectureSpec))
   const wanted = images.shape.join('x')
   const has = architecture.inputShape.join('x')
   if (has !== wanted) {
@@ -141,5 +142,6 @@ function checkPositive(name: string, value: number): void {
 }
 
 function checkShare(name: string, value: number): void {
-  if (!(value >= 0 && value < 1)) throw invalidOption(`optimizer.${name}`, value, 'not in [0, 1)')
+  if (!(Number.isFinite(value) && value >= 0 && value < 1))
+    throw invalidOption(`optimizer.${name}`, value, 'not in [0, 1)')
 }
