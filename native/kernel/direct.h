@@ -1,21 +1,32 @@
 /* Convolutions and dense layers, product by product. */
 #pragma once
-#include "layer.h"
+#include "pool.h"
 
 namespace WZ_NAMESPACE {
 
 static void forward_direct(const Layer& l) {
-  int outputs = l.spec.out_c;
-  weighted_sums(l.pixels, outputs, l.inputs, l.taps, l.in->value, l.windows, l.weights, outputs, l.bias, l.out->value,
-                l.places);
-  if (l.activation == WZ_LINEAR) return;
   const Tensor& out = *l.out;
-  with_activation(l.activation, [&](auto activation) {
-    for (int y = 0; y < out.h; y++) {
-      float* row = out.value + out.at(y, 0);
-      for (int i = 0; i < out.w * out.c * LANES; i += WIDTH) store(row + i, activate<activation.value>(load(row + i)));
-    }
-  });
+  /* Rows enough for a full tile, few enough to be activated and pooled while they are near. */
+  int rows = (15 + out.w) / out.w, channels = out.c * LANES;
+  for (int y = 0; y < out.h; y += rows) {
+    int end = y + rows < out.h ? y + rows : out.h, pixel = y * out.w;
+    weighted_sums((end - y) * out.w, out.c, l.inputs, l.taps, l.in->value, l.windows + pixel, l.weights, out.c, l.bias,
+                  out.value, l.places + pixel);
+    if (l.activation != WZ_LINEAR) with_activation(l.activation, [&](auto activation) {
+      for (int row = y; row < end; row++) {
+        float* p = out.value + out.at(row, 0);
+        int count = out.w * channels;
+        for (int i = 0; i < count; i += 4 * LANES)
+          for (int part = 0; part < LANES; part += WIDTH) {
+            V x[4] = {};
+            for (int j = 0; j < 4 && i + j * LANES < count; j++) x[j] = load(p + i + j * LANES + part);
+            activate4<activation.value>(x);
+            for (int j = 0; j < 4 && i + j * LANES < count; j++) store(p + i + j * LANES + part, x[j]);
+          }
+      }
+    });
+    forward_own_pool(l, y, end);
+  }
 }
 
 /* The outputs' gradient to that before the activation, in place, and its sums over pixels. */
@@ -23,15 +34,17 @@ static void output_gradient_direct(const Layer& l) {
   const Tensor& out = *l.out;
   int channels = out.c * LANES;
   with_activation(l.activation, [&](auto activation) {
-    for (int p = 0; p < l.pixels; p++) {
-      const float* value = out.value + l.places[p];
-      float* gradient = out.gradient + l.places[p];
-      for (int i = 0; i < channels; i += WIDTH) {
-        V g = deactivate<activation.value>(load(value + i), load(gradient + i));
-        store(gradient + i, g);
-        store(l.bias_sums + i, load(l.bias_sums + i) + g);
+    for (int y = 0; y < out.h; y++)
+      for (int x = 0; x < out.w; x++) {
+        float share;
+        const float *from = output_gradient(l, y, x, &share), *value = out.value + out.at(y, x);
+        float* to = out.gradient + out.at(y, x);
+        for (int i = 0; i < channels; i += WIDTH) {
+          V g = deactivate<activation.value>(load(value + i), splat(share) * load(from + i));
+          store(to + i, g);
+          store(l.bias_sums + i, load(l.bias_sums + i) + g);
+        }
       }
-    }
   });
 }
 
@@ -64,10 +77,11 @@ static void weight_gradient_direct(const Layer& l) {
                      l.sums, l.padded_outputs);
     return;
   }
-  /* A row of output pixels at a time, which stays in the first-level cache while all taps pass over it. */
-  int w = l.out->w;
-  for (int i = 0; i < l.pixels; i += w)
-    lane_products(w, l.inputs, outputs, l.in->value, l.windows + i, l.taps, l.out->gradient, l.places + i, l.sums);
+  /* Some rows of output pixels at a time, which stay near while all taps pass over them. */
+  int w = l.out->w, step = (31 + w) / w * w;
+  for (int i = 0; i < l.pixels; i += step)
+    lane_products(l.pixels - i < step ? l.pixels - i : step, l.inputs, outputs, l.in->value, l.windows + i, l.taps,
+                  l.out->gradient, l.places + i, l.sums);
 }
 
 static void backward_direct(const Layer& l) {
@@ -100,7 +114,7 @@ static void collect_direct(const Layer& l, float* kernel) {
     for (int k = 0; k < l.inputs; k++)
       __builtin_memcpy(kernel + k * outputs, l.sums + k * l.padded_outputs, (size_t)outputs * sizeof(float));
   else
-    for (int j = 0; j < l.inputs * outputs; j++) kernel[j] = sum_lanes(l.sums + j * LANES);
+    sum_lanes(l.sums, l.inputs * outputs, kernel);
 }
 
 }  // namespace WZ_NAMESPACE

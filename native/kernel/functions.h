@@ -4,9 +4,13 @@
 
 namespace WZ_NAMESPACE {
 
-/* x P(x^2) / Q(x^2), minimax on [-8, 8] and constant outside: within 4e-7 of tanh, 7e-7 relative near 0. */
-WZ_INLINE V tanh(V x) {
-  x = minimum(splat(8.0f), maximum(splat(-8.0f), x)); /* a NaN stays one */
+struct Fraction {
+  V over, under;
+};
+
+/* tanh as a fraction x P(x^2) / Q(x^2), minimax on [-8, 8] and constant outside; 1 <= under < 200. NaN stays NaN. */
+WZ_INLINE Fraction tanh_fraction(V x) {
+  x = minimum(splat(8.0f), maximum(splat(-8.0f), x));
   V u = x * x;
   V p = fma(splat(1.1310250158506006e-5f), u, splat(2.9388305316628443e-3f));
   p = fma(p, u, splat(1.2913644117315775e-1f));
@@ -15,11 +19,19 @@ WZ_INLINE V tanh(V x) {
   q = fma(q, u, splat(2.3763839229901378e-2f));
   q = fma(q, u, splat(4.6246742903811051e-1f));
   q = fma(q, u, splat(1.0f));
-  return x * p / q;
+  return {x * p, q};
 }
 
-/* Within 2e-7 of 1 / (1 + exp(-x)). */
-WZ_INLINE V sigmoid(V x) { return fma(splat(0.5f), tanh(splat(0.5f) * x), splat(0.5f)); }
+/* tanh of four vectors in place, within 4e-7; they share one division, which costs as much as ten other steps. */
+WZ_INLINE void tanh4(V* x) {
+  Fraction a = tanh_fraction(x[0]), b = tanh_fraction(x[1]), c = tanh_fraction(x[2]), d = tanh_fraction(x[3]);
+  V ab = a.under * b.under, cd = c.under * d.under;
+  V one = splat(1.0f) / (ab * cd), one_ab = one * cd, one_cd = one * ab;
+  x[0] = a.over * (one_ab * b.under);
+  x[1] = b.over * (one_ab * a.under);
+  x[2] = c.over * (one_cd * d.under);
+  x[3] = d.over * (one_cd * c.under);
+}
 
 /* e^x for x <= 0: 2^n times the Taylor series of the rest, |rest| <= ln(2)/2; within 1e-15 relative; 0 below -700. */
 WZ_INLINE double exp_negative(double x) {

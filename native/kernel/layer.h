@@ -35,7 +35,8 @@ enum { DIRECT, ROWS, SQUARES };
 
 /* Scratch of the minimal filtering methods; see minimal.h. */
 struct Minimal {
-  int tiles, slots;             /* tiles: per row of ROWS, per image of SQUARES */
+  int tiles;                    /* per row of ROWS, per image of SQUARES */
+  int in_rows, out_rows;        /* of ROWS, handled at once in the forward and the backward pass */
   int in_plane, out_plane;      /* floats from one point to the next, of in_points and products, out_points */
   int product_plane, filter_plane, back_plane;
   float *filters, *back_filters; /* G weights, for the forward and the backward pass */
@@ -49,6 +50,7 @@ struct Layer {
   int activation; /* LINEAR in the last layer, whose own belongs to the loss */
   bool first;     /* no layer before it has parameters */
   int method;     /* DIRECT, ROWS or SQUARES */
+  Layer* pool;    /* an average pool after it that is computed along with it, or null */
   Tensor *in, *out;
 
   int pixels, inputs, padded_outputs; /* of a layer with parameters: inputs = kernel height * width * channels */
@@ -64,12 +66,19 @@ struct Layer {
   Minimal minimal; /* of ROWS and SQUARES */
 };
 
-/* Sum of a group's lanes: halves onto halves. */
-WZ_INLINE float sum_lanes(const float* p) {
-  float t[8];
-  for (int i = 0; i < 8; i++) t[i] = p[i] + p[i + 8];
-  for (int i = 0; i < 4; i++) t[i] += t[i + 4];
-  return (t[0] + t[2]) + (t[1] + t[3]);
+/* sums[i] = the sum of vectors[i]'s lanes, halves onto halves; vectors: [count][LANES]. */
+static void sum_lanes(const float* vectors, int count, float* sums) {
+  alignas(64) float block[LANES][LANES];
+  const float* rows[LANES];
+  for (int i = 0; i < count; i += LANES) {
+    for (int r = 0; r < LANES; r++) rows[r] = vectors + (i + r < count ? i + r : count - 1) * LANES;
+    transpose_block(rows, block[0], LANES);
+    for (int half = LANES / 2; half >= 1; half /= 2)
+      for (int lane = 0; lane < half; lane++)
+        for (int r = 0; r < LANES; r += WIDTH)
+          store(block[lane] + r, load(block[lane] + r) + load(block[lane + half] + r));
+    __builtin_memcpy(sums + i, block[0], sizeof(float) * (size_t)(count - i < LANES ? count - i : LANES));
+  }
 }
 
 /* ---- activations ---- */
@@ -90,12 +99,17 @@ WZ_INLINE void with_activation(int activation, Body body) {
   }
 }
 
+/* Four vectors in place. */
 template <int ACTIVATION>
-WZ_INLINE V activate(V x) {
-  return ACTIVATION == WZ_TANH      ? tanh(x)
-         : ACTIVATION == WZ_RELU    ? maximum(V{}, x)
-         : ACTIVATION == WZ_SIGMOID ? sigmoid(x)
-                                    : x;
+WZ_INLINE void activate4(V* x) {
+  WZ_UNROLL
+  for (int i = 0; i < 4; i++) {
+    if (ACTIVATION == WZ_RELU) x[i] = maximum(V{}, x[i]);
+    if (ACTIVATION == WZ_SIGMOID) x[i] = splat(0.5f) * x[i];
+  }
+  if (ACTIVATION == WZ_TANH || ACTIVATION == WZ_SIGMOID) tanh4(x);
+  WZ_UNROLL
+  for (int i = 0; i < 4 && ACTIVATION == WZ_SIGMOID; i++) x[i] = fma(splat(0.5f), x[i], splat(0.5f));
 }
 
 /* The gradient before an activation from the one after it and the activation's value. */
@@ -105,6 +119,17 @@ WZ_INLINE V deactivate(V value, V gradient) {
          : ACTIVATION == WZ_RELU    ? select((I)(value > V{}), gradient, V{})
          : ACTIVATION == WZ_SIGMOID ? gradient * fma(-value, value, value)
                                     : gradient;
+}
+
+/* The gradient of a layer's output pixel, its pool's share of it taken: returns its vectors, to be times *share. */
+WZ_INLINE const float* output_gradient(const Layer& l, int y, int x, float* share) {
+  if (!l.pool) {
+    *share = 1;
+    return l.out->gradient + l.out->at(y, x);
+  }
+  int size = l.pool->spec.stride;
+  *share = 1.0f / (float)(size * size);
+  return l.pool->out->gradient + l.pool->out->at(y / size, x / size);
 }
 
 }  // namespace WZ_NAMESPACE

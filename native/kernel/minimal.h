@@ -168,35 +168,30 @@ constexpr int BLOCK = 24; /* outputs whose products of SQUARES lie together, [po
 constexpr int CHANNELS = 32; /* outputs whose gradients are transformed together */
 constexpr int SKEW = 5 * LANES; /* keeps the planes of the points off each other's cache sets */
 
-/* Rows of output pixels whose products are kept before they are transformed, and whose gradients are multiplied. */
-WZ_INLINE int rows_at_once(const Layer& l, int tiles) {
-  int rows = tiles / l.minimal.tiles;
-  return rows < 1 ? 1 : rows < l.out->h ? rows : l.out->h;
-}
-constexpr int PRODUCT_TILES = 16, GRADIENT_TILES = 36;
-
 static void plan_minimal(Layer& l, int slots, Arena& arena) {
   Minimal& m = l.minimal;
   const wz_layer& s = l.spec;
   int in_c = s.in_c, out_c = s.out_c, most = in_c > out_c ? in_c : out_c, in_tiles, out_tiles;
   if (l.method == ROWS) {
     m.tiles = s.out_w / 4;
+    m.in_rows = s.out_h < 4 ? s.out_h : m.tiles > 4 ? 2 : 4; /* products and gradients that fit the nearer caches */
+    m.out_rows = s.out_h * m.tiles <= 36 ? s.out_h : m.tiles > 36 ? 1 : 36 / m.tiles;
     in_tiles = l.in->full_h * m.tiles;
-    out_tiles = s.out_h * m.tiles;
+    out_tiles = (l.first ? m.out_rows : s.out_h) * m.tiles;
     m.in_plane = in_tiles * in_c * LANES + SKEW;
     m.out_plane = out_tiles * out_c * LANES + SKEW;
-    m.product_plane = rows_at_once(l, PRODUCT_TILES) * m.tiles * most * LANES + SKEW;
+    m.product_plane = m.in_rows * m.tiles * most * LANES + SKEW;
     m.filter_plane = m.back_plane = round_up(s.kernel_h * in_c * out_c + LANES, LANES);
     m.filters = arena.take<float>((size_t)Along4::IN * m.filter_plane);
     if (!l.first) m.back_filters = arena.take<float>((size_t)Along4::IN * m.back_plane);
     m.in_points = arena.take<float>((size_t)Along4::IN * m.in_plane);
     m.out_points = arena.take<float>((size_t)Along4::IN * m.out_plane);
-    m.products = arena.take<float>((size_t)Along4::IN * m.product_plane);
+    int sums = s.kernel_h * in_c * out_c + LANES; /* collect_rows keeps them there */
+    m.products = arena.take<float>((size_t)Along4::IN * (m.product_plane > sums ? m.product_plane : sums));
     m.taps = arena.take<int32_t>((size_t)s.kernel_h * in_c);
     m.back_taps = arena.take<int32_t>((size_t)s.kernel_h * out_c);
   } else {
     m.tiles = l.pixels / 4;
-    m.slots = slots;
     in_tiles = slots * m.tiles;
     out_tiles = m.tiles;
     m.in_plane = in_tiles * in_c * LANES + SKEW;
@@ -284,14 +279,17 @@ static void finish_rows(const Layer& l, int y, int tiles) {
       for (int p = 0; p < Along4::IN; p++) f[p] = load(from + p * m.product_plane + i);
       Along4::output(f, r);
       WZ_UNROLL
-      for (int x = 0; x < Along4::OUT; x++) store(to + x * channels + i, activate<ACTIVATION>(r[x] + bias));
+      for (int x = 0; x < Along4::OUT; x++) r[x] += bias;
+      activate4<ACTIVATION>(r);
+      WZ_UNROLL
+      for (int x = 0; x < Along4::OUT; x++) store(to + x * channels + i, r[x]);
     }
   }
 }
 
 static void forward_rows(const Layer& l) {
   const Minimal& m = l.minimal;
-  int in_c = l.spec.in_c, out_c = l.spec.out_c, rows = rows_at_once(l, PRODUCT_TILES);
+  int in_c = l.spec.in_c, out_c = l.spec.out_c, rows = m.in_rows;
   transform_rows(l);
   for (int y = 0; y < l.out->h; y += rows) {
     int tiles = (l.out->h - y < rows ? l.out->h - y : rows) * m.tiles;
@@ -300,32 +298,32 @@ static void forward_rows(const Layer& l) {
                     m.in_points + p * m.in_plane + y * m.tiles * in_c * LANES, m.in_sequence,
                     m.filters + p * m.filter_plane, out_c, nullptr, m.products + p * m.product_plane, m.out_sequence);
     with_activation(l.activation, [&](auto activation) { finish_rows<activation.value>(l, y, tiles); });
+    forward_own_pool(l, y, y + tiles / m.tiles);
   }
 }
 
-/* The outputs' gradient to bias sums and out_points [8][y][tile][out][LANES]. */
+/* The gradient of output rows y to y + rows, to bias sums and out_points [8][row][tile][out][LANES]. */
 template <int ACTIVATION>
-static void transform_gradient_rows(const Layer& l) {
+static void transform_gradient_rows(const Layer& l, int y, int rows, float* points) {
   const Minimal& m = l.minimal;
   const Tensor& out = *l.out;
   int channels = out.c * LANES;
-  for (int y = 0; y < out.h; y++)
-    for (int tile = 0; tile < m.tiles; tile++) {
-      int place = out.at(y, tile * Along4::OUT);
-      float* to = m.out_points + (y * m.tiles + tile) * channels;
-      for (int i = 0; i < channels; i += WIDTH) {
-        V g[Along4::OUT], f[Along4::IN];
-        WZ_UNROLL
-        for (int x = 0; x < Along4::OUT; x++) {
-          int at = place + x * channels + i;
-          g[x] = deactivate<ACTIVATION>(load(out.value + at), load(out.gradient + at));
-        }
-        store(l.bias_sums + i, load(l.bias_sums + i) + ((g[0] + g[1]) + (g[2] + g[3])));
-        Along4::output_gradient(g, f);
-        WZ_UNROLL
-        for (int p = 0; p < Along4::IN; p++) store(to + p * m.out_plane + i, f[p]);
-      }
+  for (int tile = 0; tile < rows * m.tiles; tile++) {
+    int row = y + tile / m.tiles, column = tile % m.tiles * Along4::OUT;
+    const float *value = out.value + out.at(row, column), *from[Along4::OUT];
+    float share = 1, *to = points + tile * channels;
+    for (int x = 0; x < Along4::OUT; x++) from[x] = output_gradient(l, row, column + x, &share);
+    for (int i = 0; i < channels; i += WIDTH) {
+      V g[Along4::OUT], f[Along4::IN];
+      WZ_UNROLL
+      for (int x = 0; x < Along4::OUT; x++)
+        g[x] = deactivate<ACTIVATION>(load(value + x * channels + i), splat(share) * load(from[x] + i));
+      store(l.bias_sums + i, load(l.bias_sums + i) + ((g[0] + g[1]) + (g[2] + g[3])));
+      Along4::output_gradient(g, f);
+      WZ_UNROLL
+      for (int p = 0; p < Along4::IN; p++) store(to + p * m.out_plane + i, f[p]);
     }
+  }
 }
 
 /* products [8][y][tile][in][LANES] of input rows y to y + rows, overlapping along x, to the input's gradient. */
@@ -356,17 +354,18 @@ static void finish_input_gradient_rows(const Layer& l, int y, int rows) {
 static void input_gradient_rows(const Layer& l) {
   const Minimal& m = l.minimal;
   const Tensor& in = *l.in;
-  int in_c = l.spec.in_c, out_c = l.spec.out_c, kernel_h = l.spec.kernel_h, rows = rows_at_once(l, PRODUCT_TILES);
+  int in_c = l.spec.in_c, out_c = l.spec.out_c, kernel_h = l.spec.kernel_h, rows = m.in_rows;
   int end = in.top + in.h;
   for (int y = in.top; y < end; y += rows) {
     int count = end - y < rows ? end - y : rows;
     for (int p = 0; p < Along4::IN; p++)
-      for (int row = 0; row < count; row++) {
-        /* The kernel's rows that tie this input row to output rows. */
+      for (int row = 0, same; row < count; row += same) {
+        /* The kernel's rows that tie this input row, and `same` - 1 after it, to output rows. */
         int first = y + row - (l.out->h - 1), last = y + row;
+        same = first > 0 || last < kernel_h - 1 ? 1 : count - row < 1 - first ? count - row : 1 - first;
         first = first > 0 ? first : 0;
         last = last < kernel_h - 1 ? last : kernel_h - 1;
-        weighted_sums(m.tiles, in_c, (last - first + 1) * out_c, m.back_taps + first * out_c,
+        weighted_sums(same * m.tiles, in_c, (last - first + 1) * out_c, m.back_taps + first * out_c,
                       m.out_points + p * m.out_plane + (y + row) * m.tiles * out_c * LANES, m.out_sequence,
                       m.back_filters + p * m.back_plane + first * out_c * in_c, in_c, nullptr,
                       m.products + p * m.product_plane + row * m.tiles * in_c * LANES, m.in_sequence);
@@ -377,26 +376,28 @@ static void input_gradient_rows(const Layer& l) {
 
 static void backward_rows(const Layer& l) {
   const Minimal& m = l.minimal;
-  int in_c = l.spec.in_c, out_c = l.spec.out_c, inputs = l.spec.kernel_h * in_c, rows = rows_at_once(l, GRADIENT_TILES);
-  with_activation(l.activation, [&](auto activation) { transform_gradient_rows<activation.value>(l); });
-  for (int y = 0; y < l.out->h; y += rows) {
-    int tiles = (l.out->h - y < rows ? l.out->h - y : rows) * m.tiles;
+  int in_c = l.spec.in_c, out_c = l.spec.out_c, inputs = l.spec.kernel_h * in_c;
+  for (int y = 0; y < l.out->h; y += m.out_rows) {
+    int rows = l.out->h - y < m.out_rows ? l.out->h - y : m.out_rows;
+    float* points = m.out_points + (l.first ? 0 : y) * m.tiles * out_c * LANES; /* all are kept for the input's */
+    with_activation(l.activation,
+                    [&](auto activation) { transform_gradient_rows<activation.value>(l, y, rows, points); });
     for (int p = 0; p < Along4::IN; p++)
-      lane_products(tiles, inputs, out_c, m.in_points + p * m.in_plane + y * m.tiles * in_c * LANES, m.in_sequence,
-                    m.taps, m.out_points + p * m.out_plane + y * m.tiles * out_c * LANES, m.out_sequence,
+      lane_products(rows * m.tiles, inputs, out_c, m.in_points + p * m.in_plane + y * m.tiles * in_c * LANES,
+                    m.in_sequence, m.taps, points + p * m.out_plane, m.out_sequence,
                     l.sums + p * inputs * out_c * LANES);
   }
   if (!l.first) input_gradient_rows(l);
 }
 
 static void collect_rows(const Layer& l, float* kernel) {
-  int run = l.spec.in_c * l.spec.out_c, rows = l.spec.kernel_h;
+  int run = l.spec.in_c * l.spec.out_c, rows = l.spec.kernel_h, plane = rows * run;
+  float* sums = l.minimal.products;
+  for (int p = 0; p < Along4::IN; p++) sum_lanes(l.sums + p * plane * LANES, plane, sums + p * plane);
   for (int ky = 0; ky < rows; ky++)
     for (int i = 0; i < run; i += WIDTH) {
-      V f[Along4::IN] = {}, w[Along4::TAPS];
-      for (int p = 0; p < Along4::IN; p++)
-        for (int j = 0; j < WIDTH && i + j < run; j++)
-          f[p][j] = sum_lanes(l.sums + ((p * rows + ky) * run + i + j) * LANES);
+      V f[Along4::IN], w[Along4::TAPS];
+      for (int p = 0; p < Along4::IN; p++) f[p] = load_unaligned(sums + p * plane + ky * run + i);
       Along4::weight_gradient(f, w);
       for (int k = 0; k < Along4::TAPS; k++) store_some(kernel + (ky * Along4::TAPS + k) * run + i, w[k], run - i);
     }
@@ -404,15 +405,20 @@ static void collect_rows(const Layer& l, float* kernel) {
 
 /* ---- SQUARES: F(2x2,5x5) ---- */
 
-template <class Transform>
-WZ_INLINE void both_ways(int in, int out, const V* from, V* to, Transform transform) {
-  V half[Along2::IN * Along2::IN];
-  for (int y = 0; y < in; y++) transform(from + y * in, half + y * out);
-  for (int x = 0; x < out; x++) {
-    V column[Along2::IN], result[Along2::IN];
-    for (int y = 0; y < in; y++) column[y] = half[y * out + x];
+/* to [OUT][OUT] = a transform from IN to OUT values along both ways of from [IN][IN]. */
+template <int IN, int OUT, class Transform>
+WZ_INLINE void both_ways(const V* from, V* to, Transform transform) {
+  V half[IN * OUT];
+  WZ_UNROLL
+  for (int y = 0; y < IN; y++) transform(from + y * IN, half + y * OUT);
+  WZ_UNROLL
+  for (int x = 0; x < OUT; x++) {
+    V column[IN], result[OUT];
+    WZ_UNROLL
+    for (int y = 0; y < IN; y++) column[y] = half[y * OUT + x];
     transform(column, result);
-    for (int y = 0; y < out; y++) to[y * out + x] = result[y];
+    WZ_UNROLL
+    for (int y = 0; y < OUT; y++) to[y * OUT + x] = result[y];
   }
 }
 
@@ -424,7 +430,7 @@ static void prepare_squares(const Layer& l) {
   for (int c = 0; c < in_c; c++)
     for (int o = 0; o < out_c; o += WIDTH) {
       for (int k = 0; k < 25; k++) w[k] = load_unaligned(l.weights + (k * in_c + c) * out_c + o);
-      both_ways(5, 6, w, f, Along2::weights);
+      both_ways<5, 6>(w, f, [](const V* a, V* b) { Along2::weights(a, b); });
       for (int p = 0; p < POINTS; p++)
         for (int j = 0; j < WIDTH && o + j < out_c; j += 4) {
           int block = (o + j) / BLOCK, place = (o + j) % BLOCK;
@@ -435,7 +441,7 @@ static void prepare_squares(const Layer& l) {
   for (int o = 0; o < out_c && !l.first; o++)
     for (int c = 0; c < in_c; c += WIDTH) {
       for (int k = 0; k < 25; k++) w[k] = load_unaligned(l.transposed + o * l.inputs + k * in_c + c);
-      both_ways(5, 6, w, f, Along2::weights);
+      both_ways<5, 6>(w, f, [](const V* a, V* b) { Along2::weights(a, b); });
       for (int p = 0; p < POINTS; p++) store(m.back_filters + p * m.back_plane + o * padded_in + c, f[p]);
     }
 }
@@ -457,7 +463,7 @@ static void transform_squares(const Layer& l, int slot) {
     for (int i = 0; i < channels; i += WIDTH) {
       V d[POINTS], f[POINTS];
       for (int k = 0; k < POINTS; k++) d[k] = load(from + (k / 6 * in.full_w + k % 6) * channels + i);
-      both_ways(6, 6, d, f, Along2::input);
+      both_ways<6, 6>(d, f, [](const V* a, V* b) { Along2::input(a, b); });
       for (int p = 0; p < POINTS; p++) store(to + p * m.in_plane + i, f[p]);
     }
   }
@@ -472,21 +478,15 @@ static void finish_squares(const Layer& l, int first, int count) {
     const float* from = m.products + tile * BLOCK * LANES;
     float* to = out.value + out.at(0, 0) + tile_corner(l, tile, out.full_w) * channels + first * LANES;
     for (int i = 0; i < count * LANES; i += WIDTH) {
-      V f[POINTS], half[12], r[2], bias = splat(l.bias[first + i / LANES]);
+      V f[POINTS], r[4], bias = splat(l.bias[first + i / LANES]);
       WZ_UNROLL
       for (int p = 0; p < POINTS; p++) f[p] = load(from + p * m.product_plane + i);
+      both_ways<6, 2>(f, r, [](const V* a, V* b) { Along2::output(a, b); });
       WZ_UNROLL
-      for (int y = 0; y < 6; y++) Along2::output(f + y * 6, half + y * 2);
+      for (int j = 0; j < 4; j++) r[j] += bias;
+      activate4<ACTIVATION>(r);
       WZ_UNROLL
-      for (int x = 0; x < 2; x++) {
-        V column[6];
-        WZ_UNROLL
-        for (int y = 0; y < 6; y++) column[y] = half[y * 2 + x];
-        Along2::output(column, r);
-        WZ_UNROLL
-        for (int y = 0; y < 2; y++)
-          store(to + (y * out.full_w + x) * channels + i, activate<ACTIVATION>(r[y] + bias));
-      }
+      for (int j = 0; j < 4; j++) store(to + (j / 2 * out.full_w + j % 2) * channels + i, r[j]);
     }
   }
 }
@@ -505,6 +505,7 @@ static void forward_squares(const Layer& l, int slot) {
                     m.products + p * m.product_plane, places);
     with_activation(l.activation, [&](auto activation) { finish_squares<activation.value>(l, first, count); });
   }
+  forward_own_pool(l, 0, l.out->h);
 }
 
 static void input_gradient_squares(const Layer& l) {
@@ -537,7 +538,7 @@ static void input_gradient_squares(const Layer& l) {
     for (int i = 0; i < in_channels; i += WIDTH) {
       V f[POINTS], d[POINTS];
       for (int p = 0; p < POINTS; p++) f[p] = load(m.products + p * m.product_plane + tile * in_channels + i);
-      both_ways(6, 6, f, d, Along2::input_gradient);
+      both_ways<6, 6>(f, d, [](const V* a, V* b) { Along2::input_gradient(a, b); });
       for (int k = 0; k < POINTS; k++) {
         float* at = to + (k / 6 * in.full_w + k % 6) * in_channels + i;
         store(at, load(at) + d[k]);
@@ -591,7 +592,7 @@ static void collect_squares(const Layer& l, float* kernel) {
     for (int o = 0; o < out_c; o += WIDTH) {
       V f[POINTS], w[25];
       for (int p = 0; p < POINTS; p++) f[p] = load(l.sums + (p * in_c + c) * l.padded_outputs + o);
-      both_ways(6, 5, f, w, Along2::weight_gradient);
+      both_ways<6, 5>(f, w, [](const V* a, V* b) { Along2::weight_gradient(a, b); });
       for (int k = 0; k < 25; k++) store_some(kernel + (k * in_c + c) * out_c + o, w[k], out_c - o);
     }
 }

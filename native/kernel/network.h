@@ -31,7 +31,9 @@ static void forward(const Network& n, int slot) {
     const Layer& l = n.layers[i];
     switch (l.spec.kind) {
       case WZ_AVERAGE_POOL:
-      case WZ_MAX_POOL: forward_pool(l); break;
+      case WZ_MAX_POOL:
+        if (!i || !n.layers[i - 1].pool) forward_pool(l, 0, l.out->h);
+        break;
       case WZ_CONV2D:
       case WZ_DENSE:
         switch (l.method) {
@@ -51,7 +53,7 @@ static void backward(const Network& n, int slot, bool flush) {
     switch (l.spec.kind) {
       case WZ_AVERAGE_POOL:
       case WZ_MAX_POOL:
-        if (!l.first) backward_pool(l);
+        if (!l.first && !n.layers[i - 1].pool) backward_pool(l);
         break;
       case WZ_CONV2D:
       case WZ_DENSE:
@@ -166,7 +168,7 @@ static int32_t run_batch(Network& n, const wz_batch& batch, bool train, float* o
     const Layer& l = n.layers[i];
     if (!l.sums) continue;
     float* kernel = n.gradient + l.spec.kernel_offset;
-    for (int o = 0; o < l.spec.out_c; o++) n.gradient[l.spec.bias_offset + o] = sum_lanes(l.bias_sums + o * LANES);
+    sum_lanes(l.bias_sums, l.spec.out_c, n.gradient + l.spec.bias_offset);
     switch (l.method) {
       case DIRECT: collect_direct(l, kernel); break;
       case ROWS: collect_rows(l, kernel); break;
@@ -309,6 +311,13 @@ static wz_trainer* create(const wz_layer* layers, int32_t layer_count, const wz_
     l.activation = i + 1 < layer_count ? l.spec.activation : (int)WZ_LINEAR;
     l.first = first;
     first = first && l.spec.kind != WZ_CONV2D && l.spec.kind != WZ_DENSE;
+  }
+
+  for (int i = 1; i < layer_count; i++) {
+    const wz_layer &l = n->layers[i].spec, &before = n->layers[i - 1].spec;
+    if (l.kind == WZ_AVERAGE_POOL && before.kind == WZ_CONV2D && l.kernel_h == l.stride && l.kernel_w == l.stride &&
+        l.in_h % l.stride == 0 && l.in_w % l.stride == 0)
+      n->layers[i - 1].pool = &n->layers[i];
   }
 
   Arena arena = {nullptr, 0};

@@ -4,12 +4,13 @@
 
 namespace WZ_NAMESPACE {
 
-static void forward_pool(const Layer& l) {
+/* Output rows first to end. */
+static void forward_pool(const Layer& l, int first, int end) {
   const Tensor &in = *l.in, &out = *l.out;
   int size_h = l.spec.kernel_h, size_w = l.spec.kernel_w, stride = l.spec.stride, count = in.c * LANES;
   bool average = l.spec.kind == WZ_AVERAGE_POOL;
   V share = splat(1.0f / (float)(size_h * size_w));
-  for (int y = 0; y < out.h; y++)
+  for (int y = first; y < end; y++)
     for (int x = 0; x < out.w; x++) {
       const float* from = in.value + in.at(y * stride, x * stride);
       float* to = out.value + out.at(y, x);
@@ -23,6 +24,11 @@ static void forward_pool(const Layer& l) {
         store(to + i, average ? r * share : r);
       }
     }
+}
+
+/* A layer's rows first to end are there: computes its pool as far as they reach. */
+static void forward_own_pool(const Layer& l, int first, int end) {
+  if (l.pool) forward_pool(*l.pool, first / l.pool->spec.stride, end / l.pool->spec.stride);
 }
 
 static void backward_pool(const Layer& l) {

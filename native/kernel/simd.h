@@ -143,7 +143,7 @@ template <int COUNT, int... N>
 struct MakeIndices : MakeIndices<COUNT - 1, COUNT - 1, N...> {};
 template <int... N>
 struct MakeIndices<0, N...> {
-  typedef Indices<N...> type;
+  typedef Indices<N...> list;
 };
 
 /* The two halves of exchanging lanes whose index has bit D with the partner register's lanes that have not. */
@@ -157,7 +157,7 @@ WZ_INLINE V exchange_high(V a, V b, Indices<N...>) {
 }
 template <int D>
 WZ_INLINE void exchange(V* rows) {
-  typename MakeIndices<WIDTH>::type lanes;
+  typename MakeIndices<WIDTH>::list lanes;
   WZ_UNROLL
   for (int i = 0; i < WIDTH; i++)
     if ((i & D) == 0) {

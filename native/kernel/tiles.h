@@ -21,87 +21,89 @@ WZ_INLINE void split(int n, int most, Body body) {
   }
 }
 
+/* Table of a template's instances for 1, 2, ... arguments, so that sizes known at run time cost one indirect call. */
+#define WZ_TABLE(FUNCTION, TYPE)                          \
+  template <int OTHER, int... N>                          \
+  WZ_INLINE TYPE FUNCTION##_for(int size, Indices<N...>) { \
+    static constexpr TYPE table[] = {FUNCTION<N + 1, OTHER>...}; \
+    return table[size - 1];                               \
+  }
+
 /*
  * Weighted sums, lanes = samples. out[places[c]][o] = init[o] + sum over k of weights[k][o] * in[windows[c] + taps[k]]
- * for c < COLUMNS, o < OUTPUTS; k ascending. weights: rows of `stride`; init: null for 0.
+ * for c < columns, a multiple of COLUMNS, and o < OUTPUTS; k ascending. weights: rows of `stride`; init: null for 0.
  */
+typedef void (*SumTile)(int columns, int k_count, const int32_t* taps, const float* in, const int32_t* windows,
+                        const float* weights, int stride, const float* init, float* out, const int32_t* places);
+
 template <int OUTPUTS, int COLUMNS>
-WZ_NOINLINE void sum_tile(int k_count, const int32_t* taps, const float* in, const int32_t* windows, const float* weights,
-                     int stride, const float* init, float* out, const int32_t* places) {
-  V sums[OUTPUTS][COLUMNS * PARTS];
-  const float* columns[COLUMNS];
-  WZ_UNROLL
-  for (int c = 0; c < COLUMNS; c++) columns[c] = in + windows[c];
-  WZ_UNROLL
-  for (int o = 0; o < OUTPUTS; o++) {
-    V start = init ? splat(init[o]) : V{};
+WZ_NOINLINE void sum_tile(int columns, int k_count, const int32_t* taps, const float* in, const int32_t* windows,
+                          const float* weights, int stride, const float* init, float* out, const int32_t* places) {
+  for (; columns > 0; columns -= COLUMNS, windows += COLUMNS, places += COLUMNS) {
+    V sums[OUTPUTS][COLUMNS * PARTS];
+    const float *column[COLUMNS], *w = weights;
     WZ_UNROLL
-    for (int c = 0; c < COLUMNS * PARTS; c++) sums[o][c] = start;
-  }
-  for (int k = 0; k < k_count; k++, weights += stride) {
-    V x[COLUMNS * PARTS];
-    WZ_UNROLL
-    for (int c = 0; c < COLUMNS * PARTS; c++) x[c] = load(columns[c / PARTS] + taps[k] + c % PARTS * WIDTH);
+    for (int c = 0; c < COLUMNS; c++) column[c] = in + windows[c];
     WZ_UNROLL
     for (int o = 0; o < OUTPUTS; o++) {
-      V w = splat(weights[o]);
+      V start = init ? splat(init[o]) : V{};
       WZ_UNROLL
-      for (int c = 0; c < COLUMNS * PARTS; c++) sums[o][c] = fma(w, x[c], sums[o][c]);
+      for (int c = 0; c < COLUMNS * PARTS; c++) sums[o][c] = start;
+    }
+    for (int k = 0; k < k_count; k++, w += stride) {
+      V x[COLUMNS * PARTS];
+      WZ_UNROLL
+      for (int c = 0; c < COLUMNS * PARTS; c++) x[c] = load(column[c / PARTS] + taps[k] + c % PARTS * WIDTH);
+      WZ_UNROLL
+      for (int o = 0; o < OUTPUTS; o++) {
+        V y = splat(w[o]);
+        WZ_UNROLL
+        for (int c = 0; c < COLUMNS * PARTS; c++) sums[o][c] = fma(y, x[c], sums[o][c]);
+      }
+    }
+    WZ_UNROLL
+    for (int c = 0; c < COLUMNS * PARTS; c++) {
+      float* to = out + places[c / PARTS] + c % PARTS * WIDTH;
+      WZ_UNROLL
+      for (int o = 0; o < OUTPUTS; o++) store(to + o * LANES, sums[o][c]);
     }
   }
-  WZ_UNROLL
-  for (int c = 0; c < COLUMNS * PARTS; c++) {
-    float* p = out + places[c / PARTS] + c % PARTS * WIDTH;
-    WZ_UNROLL
-    for (int o = 0; o < OUTPUTS; o++) store(p + o * LANES, sums[o][c]);
-  }
 }
+WZ_TABLE(sum_tile, SumTile)
 
-template <int OUTPUTS, int COLUMNS, class... Rest>
-WZ_INLINE void sum_tile_of(int outputs, Rest... rest) {
-  if constexpr (OUTPUTS > 1)
-    if (outputs < OUTPUTS) return sum_tile_of<OUTPUTS - 1, COLUMNS>(outputs, rest...);
-  sum_tile<OUTPUTS, COLUMNS>(rest...);
-}
-
-/* All columns and outputs of a layer; see sum_tile. */
+/* All columns and outputs; see sum_tile. */
 static void weighted_sums(int columns, int outputs, int k_count, const int32_t* taps, const float* in,
                           const int32_t* windows, const float* weights, int stride, const float* init, float* out,
                           const int32_t* places) {
   constexpr int MOST = ACCUMULATORS / PARTS;
   constexpr int WIDE = MOST >= 24 ? 4 : MOST >= 6 ? 2 : 1;
-  split(columns, WIDE, [&](int c, int wide) {
+  while (columns > 0) {
+    int wide = columns < WIDE ? columns : WIDE, some = columns / wide * wide;
     split(outputs, MOST / wide, [&](int o, int count) {
-      const float* start = init ? init + o : init;
-      float* to = out + o * LANES;
-      switch (wide) {
-        case 1:
-          return sum_tile_of<MOST, 1>(count, k_count, taps, in, windows + c, weights + o, stride, start, to, places + c);
-        case 2:
-          if constexpr (WIDE >= 2)
-            return sum_tile_of<MOST / 2, 2>(count, k_count, taps, in, windows + c, weights + o, stride, start, to,
-                                            places + c);
-          break;
-        case 3:
-          if constexpr (WIDE >= 3)
-            return sum_tile_of<MOST / 3, 3>(count, k_count, taps, in, windows + c, weights + o, stride, start, to,
-                                            places + c);
-          break;
-        case 4:
-          if constexpr (WIDE >= 4)
-            return sum_tile_of<MOST / 4, 4>(count, k_count, taps, in, windows + c, weights + o, stride, start, to,
-                                            places + c);
-          break;
-      }
+      SumTile tile;
+      if (wide == 4 && WIDE >= 4)
+        tile = sum_tile_for<WIDE >= 4 ? 4 : 1>(count, MakeIndices<MOST / (WIDE >= 4 ? 4 : 1)>::list());
+      else if (wide == 3 && WIDE >= 3)
+        tile = sum_tile_for<WIDE >= 3 ? 3 : 1>(count, MakeIndices<MOST / (WIDE >= 3 ? 3 : 1)>::list());
+      else if (wide == 2 && WIDE >= 2)
+        tile = sum_tile_for<WIDE >= 2 ? 2 : 1>(count, MakeIndices<MOST / (WIDE >= 2 ? 2 : 1)>::list());
+      else
+        tile = sum_tile_for<1>(count, MakeIndices<MOST>::list());
+      tile(some, k_count, taps, in, windows, weights + o, stride, init ? init + o : init, out + o * LANES, places);
     });
-  });
+    columns -= some;
+    windows += some;
+    places += some;
+  }
 }
 
 /*
  * The gradient of a window, lanes = samples: window[j] += sum over o of weights[o][j] * gradient[o] for j < TAPS
  * consecutive vectors; o ascending. weights: rows of `stride`.
  */
-template <int TAPS>
+typedef void (*SpreadTile)(int outputs, const float* gradient, const float* weights, int stride, float* window);
+
+template <int TAPS, int>
 WZ_NOINLINE void spread_tile(int outputs, const float* gradient, const float* weights, int stride, float* window) {
   V sums[TAPS][PARTS];
   WZ_UNROLL
@@ -121,18 +123,13 @@ WZ_NOINLINE void spread_tile(int outputs, const float* gradient, const float* we
   for (int j = 0; j < TAPS * PARTS; j++) store(window + j * WIDTH, sums[j / PARTS][j % PARTS]);
 }
 
-template <int TAPS, class... Rest>
-WZ_INLINE void spread_tile_of(int taps, Rest... rest) {
-  if constexpr (TAPS > 1)
-    if (taps < TAPS) return spread_tile_of<TAPS - 1>(taps, rest...);
-  spread_tile<TAPS>(rest...);
-}
+WZ_TABLE(spread_tile, SpreadTile)
 
 /* window[0..taps) += transposed weights times gradient; see spread_tile. */
 WZ_INLINE void spread(int taps, int outputs, const float* gradient, const float* weights, int stride, float* window) {
   constexpr int MOST = ACCUMULATORS / PARTS;
   split(taps, MOST, [&](int j, int count) {
-    spread_tile_of<MOST>(count, outputs, gradient, weights + j, stride, window + j * LANES);
+    spread_tile_for<0>(count, MakeIndices<MOST>::list())(outputs, gradient, weights + j, stride, window + j * LANES);
   });
 }
 
@@ -140,6 +137,9 @@ WZ_INLINE void spread(int taps, int outputs, const float* gradient, const float*
  * Weight gradients, lanes = samples: sums[k][o] += sum over pixels of in[windows[pixel] + taps[k]] *
  * gradient[places[pixel] + o], pixels ascending. sums: rows of `stride` vectors of LANES; one V of each group.
  */
+typedef void (*ProductTile)(int pixels, const float* in, const int32_t* windows, const int32_t* taps,
+                            const float* gradient, const int32_t* places, float* sums, int stride);
+
 template <int TAPS, int OUTPUTS>
 WZ_NOINLINE void product_tile(int pixels, const float* in, const int32_t* windows, const int32_t* taps,
                          const float* gradient, const int32_t* places, float* sums, int stride) {
@@ -170,26 +170,25 @@ WZ_NOINLINE void product_tile(int pixels, const float* in, const int32_t* window
   }
 }
 
-template <int TAPS, int OUTPUTS, class... Rest>
-WZ_INLINE void product_tile_of(int taps, int outputs, Rest... rest) {
-  if constexpr (TAPS > 1)
-    if (taps < TAPS) return product_tile_of<TAPS - 1, OUTPUTS>(taps, outputs, rest...);
-  if constexpr (OUTPUTS > 1)
-    if (outputs < OUTPUTS) return product_tile_of<TAPS, OUTPUTS - 1>(taps, outputs, rest...);
-  product_tile<TAPS, OUTPUTS>(rest...);
-}
+WZ_TABLE(product_tile, ProductTile)
 
 /* sums: [k_count][outputs][LANES]; see product_tile. */
-WZ_INLINE void lane_products(int pixels, int k_count, int outputs, const float* in, const int32_t* windows,
-                             const int32_t* taps, const float* gradient, const int32_t* places, float* sums) {
-  constexpr int OUTPUTS = ACCUMULATORS >= 12 ? 4 : 2;
-  constexpr int TAPS = ACCUMULATORS / OUTPUTS;
-  split(outputs, OUTPUTS, [&](int o, int o_count) {
-    split(k_count, TAPS, [&](int k, int count) {
+static void lane_products(int pixels, int k_count, int outputs, const float* in, const int32_t* windows,
+                          const int32_t* taps, const float* gradient, const int32_t* places, float* sums) {
+  constexpr int A = ACCUMULATORS;
+  split(outputs, A < 12 ? 2 : outputs % 4 && outputs % 6 == 0 ? 6 : 4, [&](int o, int o_count) {
+    split(k_count, A / o_count, [&](int k, int count) {
+      ProductTile tile;
+      switch (o_count) {
+        case 1: tile = product_tile_for<1>(count, MakeIndices<A>::list()); break;
+        case 2: tile = product_tile_for<2>(count, MakeIndices<A / 2>::list()); break;
+        case 3: tile = product_tile_for<3>(count, MakeIndices<A / 3>::list()); break;
+        case 4: tile = product_tile_for<4>(count, MakeIndices<A / 4>::list()); break;
+        default: tile = product_tile_for<6>(count, MakeIndices<A / 6>::list()); break;
+      }
       for (int lane = 0; lane < LANES; lane += WIDTH)
-        product_tile_of<TAPS, OUTPUTS>(count, o_count, pixels, in + lane, windows, taps + k,
-                                       gradient + o * LANES + lane, places,
-                                       sums + (k * outputs + o) * LANES + lane, outputs);
+        tile(pixels, in + lane, windows, taps + k, gradient + o * LANES + lane, places,
+             sums + (k * outputs + o) * LANES + lane, outputs);
     });
   });
 }
@@ -198,6 +197,9 @@ WZ_INLINE void lane_products(int pixels, int k_count, int outputs, const float* 
  * Weight gradients, lanes = outputs: sums[k][o] += sum over pixels and samples of in[windows[pixel] + taps[k]][sample] *
  * gradient[pixel][sample][o]; pixels, then samples ascending. gradient: rows of `stride` floats, sums: `sum_stride`.
  */
+typedef void (*ChannelTile)(int pixels, const float* in, const int32_t* windows, const int32_t* taps,
+                            const float* gradient, int stride, float* sums, int sum_stride);
+
 template <int TAPS, int VECTORS>
 WZ_NOINLINE void channel_tile(int pixels, const float* in, const int32_t* windows, const int32_t* taps,
                          const float* gradient, int stride, float* sums, int sum_stride) {
@@ -230,37 +232,22 @@ WZ_NOINLINE void channel_tile(int pixels, const float* in, const int32_t* window
   }
 }
 
-template <int TAPS, int VECTORS, class... Rest>
-WZ_INLINE void channel_tile_of(int taps, Rest... rest) {
-  if constexpr (TAPS > 1)
-    if (taps < TAPS) return channel_tile_of<TAPS - 1, VECTORS>(taps, rest...);
-  channel_tile<TAPS, VECTORS>(rest...);
-}
+WZ_TABLE(channel_tile, ChannelTile)
 
 /* outputs: a multiple of LANES; gradient: [pixels][LANES][stride]; see channel_tile. */
 WZ_INLINE void channel_products(int pixels, int k_count, int outputs, const float* in, const int32_t* windows,
                                 const int32_t* taps, const float* gradient, int stride, float* sums, int sum_stride) {
-  constexpr int MOST = ACCUMULATORS >= 24 ? 4 : ACCUMULATORS >= 12 ? 3 : 2;
-  split(outputs / WIDTH, MOST, [&](int o, int vectors) {
-    split(k_count, ACCUMULATORS / vectors, [&](int k, int count) {
-      const float* from = gradient + o * WIDTH;
-      float* to = sums + k * sum_stride + o * WIDTH;
+  constexpr int A = ACCUMULATORS;
+  split(outputs / WIDTH, A >= 24 ? 4 : A >= 12 ? 3 : 2, [&](int o, int vectors) {
+    split(k_count, A / vectors, [&](int k, int count) {
+      ChannelTile tile;
       switch (vectors) {
-        case 1:
-          return channel_tile_of<ACCUMULATORS, 1>(count, pixels, in, windows, taps + k, from, stride, to, sum_stride);
-        case 2:
-          return channel_tile_of<ACCUMULATORS / 2, 2>(count, pixels, in, windows, taps + k, from, stride, to, sum_stride);
-        case 3:
-          if constexpr (MOST >= 3)
-            return channel_tile_of<ACCUMULATORS / 3, 3>(count, pixels, in, windows, taps + k, from, stride, to,
-                                                        sum_stride);
-          break;
-        case 4:
-          if constexpr (MOST >= 4)
-            return channel_tile_of<ACCUMULATORS / 4, 4>(count, pixels, in, windows, taps + k, from, stride, to,
-                                                        sum_stride);
-          break;
+        case 1: tile = channel_tile_for<1>(count, MakeIndices<A>::list()); break;
+        case 2: tile = channel_tile_for<2>(count, MakeIndices<A / 2>::list()); break;
+        case 3: tile = channel_tile_for<3>(count, MakeIndices<A / 3>::list()); break;
+        default: tile = channel_tile_for<4>(count, MakeIndices<A / 4>::list()); break;
       }
+      tile(pixels, in, windows, taps + k, gradient + o * WIDTH, stride, sums + k * sum_stride + o * WIDTH, sum_stride);
     });
   });
 }
