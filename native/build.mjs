@@ -14,6 +14,7 @@
 import { execFile, execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
+  chmodSync,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -106,7 +107,7 @@ if (!command) {
 try {
   await command()
 } catch (error) {
-  console.error(`${error.stderr ?? ''}${error.message}`)
+  console.error(error.message)
   process.exit(1)
 }
 
@@ -184,7 +185,7 @@ async function compile({ compiler, flags, units, link, file }) {
       const object = join(objectDirectory, `${basename(source, '.cpp')}-${key}.o`)
       if (!existsSync(object)) {
         const unfinished = `${object}.${process.pid}`
-        await run(compiler.path, [...all, '-c', path, '-o', unfinished])
+        await invoke(compiler.path, [...all, '-c', path, '-o', unfinished], source)
         renameSync(unfinished, object)
       }
       return object
@@ -195,7 +196,8 @@ async function compile({ compiler, flags, units, link, file }) {
   if (!existsSync(file) || !existsSync(stamp) || readFileSync(stamp, 'utf8') !== key) {
     mkdirSync(dirname(file), { recursive: true })
     const unfinished = `${file}.${process.pid}`
-    await run(compiler.path, [...link, ...objects, '-o', unfinished])
+    await invoke(compiler.path, [...link, ...objects, '-o', unfinished], basename(file))
+    chmodSync(unfinished, 0o644)
     renameSync(unfinished, file)
     writeFileSync(stamp, key)
     for (const name of readdirSync(objectDirectory)) {
@@ -205,6 +207,17 @@ async function compile({ compiler, flags, units, link, file }) {
     console.log(`built ${file} with ${compiler.version}`)
   }
   return file
+}
+
+/** The error's first line names what failed; what the compiler said follows. */
+async function invoke(compiler, args, what) {
+  try {
+    await run(compiler, args)
+  } catch (error) {
+    throw new Error(
+      `${compiler} failed on ${what}\n${compiler} ${args.join(' ')}\n${error.stderr ?? error.message}`,
+    )
+  }
 }
 
 function findCompiler() {
