@@ -13,6 +13,7 @@ import {
 } from './cli-output.js'
 import {
   compileZoo,
+  diagnose,
   generateImages,
   ImageFolderLoader,
   type ImageLoaderOptions,
@@ -98,7 +99,7 @@ withTrainFlags(
     .option('--images <source>', 'folder or .tgz of images to use instead of the generated ones')
     .option('--out <directory>', 'the zoo directory; continued where it exists', 'demo-zoo'),
   3,
-  12,
+  8,
 ).action(demo)
 
 program
@@ -126,6 +127,12 @@ program
   .argument('[index]', 'the number of the network within its class', wholeNumber(0))
   .option('--json', 'print JSON for programs')
   .action(inspect)
+
+program
+  .command('doctor')
+  .description('say what this machine has to train with, and what would make it faster')
+  .option('--json', 'print JSON for programs')
+  .action(doctor)
 
 /** The flags of `train` and `demo`, which differ in their defaults only. */
 function withTrainFlags(command: Command, perClass: number, epochs: number): Command {
@@ -242,7 +249,7 @@ async function demo(flags: TrainFlags): Promise<void> {
     images = await loadImages(flags)
   } else {
     note.note('generating a 10-class set of 32x32 images (no download, no licence questions)')
-    images = generateImages({ classes: 10, trainPerClass: 100, validationPerClass: 40, seed: 1 })
+    images = generateImages({ classes: 10, trainPerClass: 200, validationPerClass: 50, seed: 1 })
   }
   const zoo = await train(flags, images)
   finish(zoo)
@@ -323,6 +330,30 @@ async function inspect(
       `\n${alignColumns(failures.map(({ class: name, index, reason }) => [`${name}_${index}`, reason]))}`,
     )
   }
+}
+
+async function doctor({ json = false } = {}): Promise<void> {
+  const found = await diagnose()
+  if (json) {
+    console.log(JSON.stringify(found))
+    return
+  }
+  const { node, platform, processor, cores, features, engines, auto, advice } = found
+  console.log(
+    [
+      `node       ${node}, ${platform}`,
+      `processor  ${processor}, ${cores} cores${features.length > 0 ? `, ${features.join(' ')}` : ''}`,
+      '',
+      ...engines.flatMap(({ name, loads, problem, path, instructionSet, arithmetic }) => [
+        `${name.padEnd(9)}  ${loads ? 'loads' : 'does not load'}${instructionSet ? `, ${instructionSet}` : ''}`,
+        ...[path, arithmetic, problem].filter(line => line !== undefined).map(line => `           ${line}`),
+      ]),
+      '',
+      auto ? `auto       ${auto.engine}: ${auto.reason}` : 'auto       no engine loads',
+      ...advice.map(sentence => `advice     ${sentence}`),
+    ].join('\n'),
+  )
+  if (!auto) process.exitCode = EXIT.failure
 }
 
 let interrupt: AbortController | undefined

@@ -72,6 +72,7 @@ export type {
   TrainingJob,
   TrainingResult,
 } from './training/engine.js'
+export { type Diagnosis, diagnose, type EngineDiagnosis } from './training/engines/doctor.js'
 export { type OpenEngineOptions, openEngine } from './training/engines/open-engine.js'
 export { binaryMetrics, type Metrics } from './training/metrics.js'
 export { type OptimizerOptions, type Recipe, type RecipeOptions, resolveRecipe } from './training/recipe.js'

@@ -194,6 +194,15 @@ describe('a wrong command line or input gives one line and no stack trace', () =
   })
 })
 
+describe('weightzoo doctor', () => {
+  it('says which engine is taken', async () => {
+    const { code, stdout } = await weightzoo(['doctor'])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^tfjs +loads$/m)
+    expect(stdout).toMatch(/^auto +(native|wasm|tfjs): /m)
+  })
+})
+
 describe('help', () => {
   it('lists the commands and how to go on after Ctrl-C', async () => {
     const { code, stdout } = await weightzoo(['--help'])

@@ -4,11 +4,8 @@ import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { isZooError } from '../../dist/errors.js'
 import type { ImageProgress } from '../../dist/images/image-folder-loader.js'
-import {
-  IMAGENETTE_CLASSES,
-  ImagenetteLoader,
-  type ImagenetteOptions,
-} from '../../dist/images/imagenette-loader.js'
+import { IMAGENETTE_CLASSES } from '../../dist/images/imagenette-classes.js'
+import { ImagenetteLoader, type ImagenetteOptions } from '../../dist/images/imagenette-loader.js'
 import { encode, errorOf, picture, temporaryFolder, writeArchive, writeFolder } from './support.js'
 
 const NAMES = [

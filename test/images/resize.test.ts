@@ -85,7 +85,7 @@ test.each(SIZES)('%j to %j agrees with float64 bilinear sampling', ([height, wid
   expect(largestDifference(resizeBilinear(image, to, 3), reference(image, to))).toBeLessThan(6e-5)
 })
 
-const golden = JSON.parse(readFileSync(new URL('fixtures/resize.json', import.meta.url), 'utf8')) as {
+const golden = JSON.parse(readFileSync(new URL('../fixtures/resize.json', import.meta.url), 'utf8')) as {
   cases: { from: [number, number]; to: [number, number]; sha256: string; values: number[] }[]
 }
 

@@ -1,24 +1,17 @@
 import { createWriteStream } from 'node:fs'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
 import sharp from 'sharp'
 import { pack } from 'tar-stream'
-import { onTestFinished } from 'vitest'
 import { RandomStream } from '../../dist/random.js'
+
+export { temporaryFolder } from '../support.js'
 
 /** Paths and contents, as an archive or a folder holds them. */
 export type Files = Record<string, Uint8Array | string>
-
-/** A folder that goes away with the test. */
-export async function temporaryFolder(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'weightzoo-images-'))
-  onTestFinished(() => rm(folder, { recursive: true, force: true }))
-  return folder
-}
 
 export async function writeFolder(root: string, files: Files): Promise<string> {
   for (const [path, content] of Object.entries(files)) {
