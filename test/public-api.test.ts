@@ -1,0 +1,63 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import * as api from '../dist/index.js'
+
+/** Modules outside dist/ that a declaration file and all it reaches import. */
+function foreignImports(url: URL, seen = new Set<string>()): Set<string> {
+  const foreign = new Set<string>()
+  if (seen.has(url.href)) return foreign
+  seen.add(url.href)
+  const text = readFileSync(url, 'utf8').replace(/\/\*[\s\S]*?\*\//g, '')
+  const specifiers = /(?:\bfrom\s*|\bimport\s*\(?\s*|types=)["']([^"']+)["']/g
+  for (const [, specifier] of text.matchAll(specifiers)) {
+    if (!specifier!.startsWith('.')) foreign.add(specifier!)
+    else {
+      const next = new URL(specifier!.replace(/\.js$/, '.d.ts'), url)
+      for (const name of foreignImports(next, seen)) foreign.add(name)
+    }
+  }
+  return foreign
+}
+
+describe('the public API', () => {
+  it('exports these names', () => {
+    expect(Object.keys(api).sort()).toMatchInlineSnapshot(`
+      [
+        "IMAGENETTE_CLASSES",
+        "ImageFolderLoader",
+        "ImagenetteLoader",
+        "LeNet5",
+        "OneVsAllSampler",
+        "RandomStream",
+        "Zoo",
+        "ZooError",
+        "binaryMetrics",
+        "compileZoo",
+        "createImageSet",
+        "describeArchitecture",
+        "diagnose",
+        "flattenModelwise",
+        "generateImages",
+        "groupLayerwise",
+        "initialWeights",
+        "isZooError",
+        "jobFactory",
+        "lenet5",
+        "lenet5Architecture",
+        "openEngine",
+        "openZoo",
+        "philox4x32",
+        "resolveRecipe",
+        "summarize",
+        "toLayersModel",
+        "trainZoo",
+      ]
+    `)
+  })
+
+  it('shows no types of third parties but tfjs and Node', () => {
+    const foreign = foreignImports(new URL('../dist/index.d.ts', import.meta.url))
+    expect(foreign).toContain('@tensorflow/tfjs-layers')
+    expect([...foreign].filter(name => !/^(@tensorflow\/|node(:|$))/.test(name))).toEqual([])
+  })
+})
