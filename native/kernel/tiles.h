@@ -21,6 +21,31 @@ WZ_INLINE void split(int n, int most, Body body) {
   }
 }
 
+/* sums[i][j] += a(i) * b(j). The shorter side is held in registers and the other streamed: 4 x 3 + 3 + 1 fit in 16. */
+template <int ROWS, int COLUMNS, class A, class B>
+WZ_INLINE void multiply_add(V (*sums)[COLUMNS], A a, B b) {
+  V held[ROWS < COLUMNS ? ROWS : COLUMNS];
+  if constexpr (ROWS < COLUMNS) {
+    WZ_UNROLL
+    for (int i = 0; i < ROWS; i++) held[i] = a(i);
+    WZ_UNROLL
+    for (int j = 0; j < COLUMNS; j++) {
+      V streamed = b(j);
+      WZ_UNROLL
+      for (int i = 0; i < ROWS; i++) sums[i][j] = fma(held[i], streamed, sums[i][j]);
+    }
+  } else {
+    WZ_UNROLL
+    for (int j = 0; j < COLUMNS; j++) held[j] = b(j);
+    WZ_UNROLL
+    for (int i = 0; i < ROWS; i++) {
+      V streamed = a(i);
+      WZ_UNROLL
+      for (int j = 0; j < COLUMNS; j++) sums[i][j] = fma(streamed, held[j], sums[i][j]);
+    }
+  }
+}
+
 /* Table of a template's instances for 1, 2, ... arguments, so that sizes known at run time cost one indirect call. */
 #define WZ_TABLE(FUNCTION, TYPE)                          \
   template <int OTHER, int... N>                          \
@@ -51,15 +76,8 @@ WZ_NOINLINE void sum_tile(int columns, int k_count, const int32_t* taps, const f
       for (int c = 0; c < COLUMNS * PARTS; c++) sums[o][c] = start;
     }
     for (int k = 0; k < k_count; k++, w += stride) {
-      V x[COLUMNS * PARTS];
-      WZ_UNROLL
-      for (int c = 0; c < COLUMNS * PARTS; c++) x[c] = load(column[c / PARTS] + taps[k] + c % PARTS * WIDTH);
-      WZ_UNROLL
-      for (int o = 0; o < OUTPUTS; o++) {
-        V y = splat(w[o]);
-        WZ_UNROLL
-        for (int c = 0; c < COLUMNS * PARTS; c++) sums[o][c] = fma(y, x[c], sums[o][c]);
-      }
+      auto x = [&](int c) { return load(column[c / PARTS] + taps[k] + c % PARTS * WIDTH); };
+      multiply_add<OUTPUTS, COLUMNS * PARTS>(sums, [&](int o) { return splat(w[o]); }, x);
     }
     WZ_UNROLL
     for (int c = 0; c < COLUMNS * PARTS; c++) {
@@ -109,15 +127,8 @@ WZ_NOINLINE void spread_tile(int outputs, const float* gradient, const float* we
   WZ_UNROLL
   for (int j = 0; j < TAPS * PARTS; j++) sums[j / PARTS][j % PARTS] = load(window + j * WIDTH);
   for (int o = 0; o < outputs; o++, weights += stride, gradient += LANES) {
-    V g[PARTS];
-    WZ_UNROLL
-    for (int p = 0; p < PARTS; p++) g[p] = load(gradient + p * WIDTH);
-    WZ_UNROLL
-    for (int j = 0; j < TAPS; j++) {
-      V w = splat(weights[j]);
-      WZ_UNROLL
-      for (int p = 0; p < PARTS; p++) sums[j][p] = fma(w, g[p], sums[j][p]);
-    }
+    multiply_add<TAPS, PARTS>(sums, [&](int j) { return splat(weights[j]); },
+                              [&](int p) { return load(gradient + p * WIDTH); });
   }
   WZ_UNROLL
   for (int j = 0; j < TAPS * PARTS; j++) store(window + j * WIDTH, sums[j / PARTS][j % PARTS]);
@@ -153,15 +164,8 @@ WZ_NOINLINE void product_tile(int pixels, const float* in, const int32_t* window
   }
   for (int i = 0; i < pixels; i++) {
     const float *x = in + windows[i], *g = gradient + places[i];
-    V y[OUTPUTS];
-    WZ_UNROLL
-    for (int o = 0; o < OUTPUTS; o++) y[o] = load(g + o * LANES);
-    WZ_UNROLL
-    for (int k = 0; k < TAPS; k++) {
-      V v = load(x + tap[k]);
-      WZ_UNROLL
-      for (int o = 0; o < OUTPUTS; o++) s[k][o] = fma(v, y[o], s[k][o]);
-    }
+    multiply_add<TAPS, OUTPUTS>(s, [&](int k) { return load(x + tap[k]); },
+                                [&](int o) { return load(g + o * LANES); });
   }
   WZ_UNROLL
   for (int k = 0; k < TAPS; k++) {
@@ -214,15 +218,8 @@ WZ_NOINLINE void channel_tile(int pixels, const float* in, const int32_t* window
     WZ_UNROLL
     for (int k = 0; k < TAPS; k++) x[k] = in + windows[i] + taps[k];
     for (int sample = 0; sample < LANES; sample++, gradient += stride) {
-      V y[VECTORS];
-      WZ_UNROLL
-      for (int o = 0; o < VECTORS; o++) y[o] = load(gradient + o * WIDTH);
-      WZ_UNROLL
-      for (int k = 0; k < TAPS; k++) {
-        V v = splat(x[k][sample]);
-        WZ_UNROLL
-        for (int o = 0; o < VECTORS; o++) s[k][o] = fma(v, y[o], s[k][o]);
-      }
+      multiply_add<TAPS, VECTORS>(s, [&](int k) { return splat(x[k][sample]); },
+                                  [&](int o) { return load(gradient + o * WIDTH); });
     }
   }
   WZ_UNROLL
