@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { reasonOf, ZooError } from '../../errors.js'
+import { isZooError, reasonOf, ZooError } from '../../errors.js'
 import { invalidOption, isCount, suggestion } from '../../options.js'
 import type { Engine, EngineName } from '../engine.js'
 import { BACKENDS } from './backends.js'
@@ -40,6 +40,7 @@ export async function openEngine({
           : `the fastest engine that loads (${failures.join('; ')})`
       return await WorkerEngine.open(name, concurrency, reason)
     } catch (error) {
+      if (isZooError(error, 'option')) throw error
       failures.push(reasonOf(error))
     }
   }

@@ -169,7 +169,10 @@ function startThread(name: EngineName, threads: TrainingThread[]): Promise<strin
       reject(new ZooError('engine', `engine "${name}" does not load: ${reason}`, { engine: name }))
     thread.listen(reply => {
       if (reply.kind === 'ready') resolve(reply.arithmetic)
-      if (reply.kind === 'failed') fail(reply.message)
+      if (reply.kind !== 'failed') return
+      // A wrong setting stays one: it is no reason to take a slower engine.
+      if (reply.tag === 'option') reject(new ZooError<ZooErrorTag>(reply.tag, reply.message, reply.fields))
+      else fail(reply.message)
     }, fail)
   })
 }

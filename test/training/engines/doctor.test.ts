@@ -21,6 +21,7 @@ it('goes on where an engine does not load, and says why', async () => {
   const { engines, auto, advice } = await diagnose()
   const [native] = engines
   expect(native).toMatchObject({ loads: false })
-  expect(auto?.engine).not.toBe('native')
+  // A setting that is wrong is no reason for training on a slower engine.
+  expect(auto).toBeUndefined()
   expect(advice.at(-1)).toContain('WEIGHTZOO_INSTRUCTION_SET=avx513')
 })
