@@ -27,6 +27,7 @@ export {
   describeArchitecture,
   type FeatureShape,
   type Layer,
+  type LayerBase,
   type LayerSpec,
   type ParameterEntry,
 } from './architecture/architecture.js'

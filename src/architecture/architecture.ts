@@ -41,7 +41,8 @@ export interface ArchitectureSpec {
 /** Shape between layers: `[height, width, channels]`, or `[units]` once flat. */
 export type FeatureShape = readonly [number, number, number] | readonly [number]
 
-interface LayerBase {
+/** What every resolved layer has. */
+export interface LayerBase {
   /** Unique, Keras's automatic naming unless given: `conv2d`, `conv2d_1`, `dense`, … */
   readonly name: string
   readonly inputShape: FeatureShape

@@ -15,16 +15,16 @@ import type { ImageSet } from './image-set.js'
 import { IMAGENETTE_CLASSES } from './imagenette-classes.js'
 
 /** The published archives of Imagenette v2; files and checksums as in torchvision's `Imagenette`. */
-const ARCHIVES = {
+const ARCHIVES: Readonly<Record<ImagenetteName, { file: string; md5: string }>> = {
   '320px': { file: 'imagenette2-320.tgz', md5: '3df6f0d01a2c9592104656642f5e78a3' },
   '160px': { file: 'imagenette2-160.tgz', md5: 'e793b78cc4c9e9a4ccc0c1155377a412' },
   full: { file: 'imagenette2.tgz', md5: 'fe2fc210e6bb7c5664d602c3cd71e612' },
-} as const
+}
 
 const BASE_URL = 'https://s3.amazonaws.com/fast-ai-imageclas/'
 
 /** A published archive of Imagenette v2, by the length of its images' shorter side (`full`: as in ImageNet). */
-export type ImagenetteName = keyof typeof ARCHIVES
+export type ImagenetteName = '320px' | '160px' | 'full'
 
 /** Options of {@link ImagenetteLoader}. */
 export interface ImagenetteOptions extends ImageLoaderOptions {
