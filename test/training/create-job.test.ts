@@ -58,7 +58,14 @@ describe('the order', () => {
   it('is another permutation of one sample in every epoch', () => {
     expect(new Set(sorted(epochs[0]!)).size).toBe(count)
     for (const epoch of epochs) expect(sorted(epoch)).toEqual(sorted(epochs[0]!))
-    expect(new Set(epochs.map(epoch => epoch.join())).size).toBe(3)
+    // Two independent permutations have one place in common, on average.
+    for (const [a, b] of [
+      [0, 1],
+      [0, 2],
+      [1, 2],
+    ] as const) {
+      expect(epochs[a]!.filter((index, place) => index === epochs[b]![place]).length).toBeLessThan(8)
+    }
   })
 
   it('does not begin with the positives', () => {
