@@ -47,6 +47,7 @@ export function lenet5Architecture(options: LeNet5Options = {}): Architecture {
  * lenet5().countParams() // 91481
  */
 export function lenet5(options: LeNet5Options & { seed?: number } = {}): LayersModel {
+  checkOptionNames(options, ['inputShape', 'activation', 'seed'], 'lenet5')
   const { seed = 0, ...rest } = options
   const architecture = lenet5Architecture(rest)
   return toLayersModel(architecture, initialWeights(architecture, new RandomStream(seed, 'initialisation')))

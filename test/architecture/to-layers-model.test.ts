@@ -71,8 +71,8 @@ describe('lenet5()', () => {
   })
 
   it('refuses unknown options', () => {
-    expect(() => lenet5({ activations: 'relu' } as object)).toThrow(
-      'unknown option of lenet5: "activations"; did you mean "activation"?',
+    expect(() => lenet5({ seeds: 3 } as object)).toThrow(
+      'unknown option of lenet5: "seeds"; did you mean "seed"?',
     )
   })
 })
