@@ -29,7 +29,7 @@ export function suggestion(name: string, known: readonly string[]): string {
 
 /** An error about one option's value: `invalid perClass; needs a positive integer: 0`. */
 export function invalidOption(name: string, value: unknown, why: string): ZooError<'option'> {
-  const shown = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value))
+  const shown = typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value)
   return new ZooError('option', `invalid ${name}; ${why}: ${shown}`, { name, value })
 }
 

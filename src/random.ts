@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { ZooError } from './errors.js'
 
 const MULTIPLIER_0 = 0xd2511f53
 const MULTIPLIER_1 = 0xcd9e8d57
@@ -78,6 +79,12 @@ export class RandomStream {
 
   /** An integer uniform in [0, below), without modulo bias (rejection); `below` at most 2^32. */
   integer(below: number): number {
+    if (!(Number.isInteger(below) && below > 0 && below <= 2 ** 32)) {
+      throw new ZooError('option', `invalid below; needs an integer from 1 to 2^32: ${below}`, {
+        name: 'below',
+        value: below,
+      })
+    }
     const limit = 2 ** 32 - (2 ** 32 % below)
     for (;;) {
       const bits = this.uint32()
@@ -98,6 +105,10 @@ export class RandomStream {
 
   /** `count` different items of `items`, in random order; `items` stays as it is. */
   choose(items: Uint32Array, count: number): Uint32Array {
+    if (count > items.length) {
+      const message = `invalid count; there are ${items.length} items to choose from: ${count}`
+      throw new ZooError('option', message, { name: 'count', value: count })
+    }
     return this.shuffle(Uint32Array.from(items), count).slice(0, count)
   }
 }

@@ -155,7 +155,7 @@ describe('a wrong command line or input gives one line and no stack trace', () =
     ])
     expect(outcome.code).toBe(1)
     expect(outcome.stderr).toMatch(
-      /error: class "cats" has 12 training images of other classes; 9 to 10 % of 20 samples needs at least 18: set samplesPerNetwork to 13 or less/,
+      /error: class "cats" has 12 training images of other classes; 9 to 10 % of 20 samples needs at least 18: set samplesPerNetwork to 11 or less/,
     )
   })
 

@@ -37,6 +37,8 @@ describe('checkOptionNames', () => {
 describe('invalidOption', () => {
   it.each([
     [0, '0'],
+    [Number.NaN, 'NaN'],
+    [null, 'null'],
     ['two words', 'two words'],
     [[1, 2], '[1,2]'],
     [undefined, 'undefined'],

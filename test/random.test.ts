@@ -100,6 +100,20 @@ describe('integer', () => {
   })
 })
 
+describe('refusals', () => {
+  const stream = new RandomStream(3)
+
+  it.each([0, -1, 1.5, Number.NaN, 2 ** 32 + 1])('integer below %d', below => {
+    expect(() => stream.integer(below)).toThrow(`invalid below; needs an integer from 1 to 2^32: ${below}`)
+  })
+
+  it('more items than there are', () => {
+    expect(() => stream.choose(Uint32Array.of(1, 2), 3)).toThrow(
+      'invalid count; there are 2 items to choose from: 3',
+    )
+  })
+})
+
 describe('shuffle and choose', () => {
   const stream = new RandomStream(2, 'order')
 

@@ -29,14 +29,14 @@ export function trainNetwork(backend: EngineBackend, job: TrainingJob, watch: Tr
         validationLoss: validation.loss / validationCount,
         validationAccuracy: validation.correct / validationCount,
       }
-      if (!Number.isFinite(record.loss) || !Number.isFinite(record.validationLoss)) {
-        throw new ZooError(
-          'training',
-          `loss of ${job.name} is not finite in epoch ${epoch}: ${record.loss}`,
-          {
-            network: job.name,
-          },
-        )
+      for (const [what, loss] of [
+        ['loss', record.loss],
+        ['validation loss', record.validationLoss],
+      ] as const) {
+        if (!Number.isFinite(loss)) {
+          const message = `${what} of ${job.name} is not finite in epoch ${epoch}: ${loss}`
+          throw new ZooError('training', message, { network: job.name })
+        }
       }
       const lowest = Math.min(...history.map(past => past.validationLoss))
       history.push(record)

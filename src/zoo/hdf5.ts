@@ -22,8 +22,7 @@ export async function writeHdf5(
   path: string,
   write: (file: Hdf5Writer) => void | Promise<void>,
 ): Promise<void> {
-  const { File } = await loadLibrary()
-  const file = new Hdf5Writer(path, File)
+  const file = await Hdf5Writer.open(path)
   try {
     await write(file)
   } catch (error) {
@@ -40,11 +39,16 @@ const FORMAT_BOUNDS: ['v108', 'v110'] = ['v108', 'v110']
 export class Hdf5Writer {
   private readonly file: File
 
-  constructor(
+  // Private, so that h5wasm's types stay out of the published declarations.
+  private constructor(
     readonly path: string,
-    File: typeof h5wasm.File,
+    { File }: typeof h5wasm,
   ) {
     this.file = this.guard(() => new File(path, 'w', { libver: FORMAT_BOUNDS }))
+  }
+
+  static async open(path: string): Promise<Hdf5Writer> {
+    return new Hdf5Writer(path, await loadLibrary())
   }
 
   /** Makes a group, and those above it. */
@@ -149,22 +153,27 @@ export interface MatrixWriter {
  * Opens an HDF5 file for reading.
  * @throws ZooError `zoo` naming the file when it is missing or no readable HDF5.
  */
-export async function openHdf5(path: string): Promise<Hdf5Reader> {
-  const { File } = await loadLibrary()
-  if (!existsSync(path)) throw new ZooError('zoo', `no such file: ${path}`, { path })
-  try {
-    return new Hdf5Reader(path, new File(path, 'r'))
-  } catch (error) {
-    throw damaged(path, `${statSync(path).size} bytes; ${hdf5Reason(error)}`, error)
-  }
+export function openHdf5(path: string): Promise<Hdf5Reader> {
+  return Hdf5Reader.open(path)
 }
 
 /** A file open for reading. Every read that fails names the file. */
 export class Hdf5Reader {
-  constructor(
+  // Private, so that h5wasm's types stay out of the published declarations.
+  private constructor(
     readonly path: string,
     private readonly file: File,
   ) {}
+
+  static async open(path: string): Promise<Hdf5Reader> {
+    const { File } = await loadLibrary()
+    if (!existsSync(path)) throw new ZooError('zoo', `no such file: ${path}`, { path })
+    try {
+      return new Hdf5Reader(path, new File(path, 'r'))
+    } catch (error) {
+      throw damaged(path, `${statSync(path).size} bytes; ${hdf5Reason(error)}`, error)
+    }
+  }
 
   /** Attribute of the root or of an object; `undefined` where there is none. */
   attribute(name: string, object = '/'): unknown {

@@ -35,6 +35,8 @@ export interface LayerWeights {
  * their files when asked for. A zoo never changes under its reader: open it again to see networks trained since.
  */
 export class Zoo {
+  private readonly byName: ReadonlyMap<string, NetworkRecord>
+
   /** @internal Use {@link openZoo}. */
   constructor(
     /** The directory. */
@@ -47,7 +49,9 @@ export class Zoo {
     /** Every finished network of the directory, of which `networks` may be a selection. */
     readonly allNetworks: readonly NetworkRecord[] = networks,
     readonly architecture: Architecture = describeArchitecture(manifest.recipe.architecture),
-  ) {}
+  ) {
+    this.byName = new Map(networks.map(network => [networkName(network.class, network.index), network]))
+  }
 
   /** Names of all classes; a network's label is an index into them. */
   get classNames(): readonly string[] {
@@ -100,7 +104,7 @@ export class Zoo {
    */
   network(className: string, index: number): NetworkRecord {
     this.checkClass(className)
-    const found = this.networks.find(network => network.class === className && network.index === index)
+    const found = this.byName.get(networkName(className, index))
     if (found) return found
     const count = this.networks.filter(network => network.class === className).length
     throw new ZooError(

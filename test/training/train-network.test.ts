@@ -96,14 +96,14 @@ describe('an epoch', () => {
 
 describe('stopping', () => {
   it.each([
-    ['training', [1], Number.NaN],
-    ['validation', [Number.POSITIVE_INFINITY], 0.5],
-  ])('a %s loss that is not finite fails, by name', (_, validationLosses, trainingLoss) => {
+    ['loss', [1], Number.NaN],
+    ['validation loss', [Number.POSITIVE_INFINITY], 0.5],
+  ])('a %s that is not finite fails, by name', (what, validationLosses, trainingLoss) => {
     const { backend, dispose } = fakeBackend(validationLosses, trainingLoss)
     expect(() => trainNetwork(backend, jobOf(1), watch)).toThrow(
       expect.objectContaining({
         tag: 'training',
-        message: expect.stringMatching(/^loss of a_0 is not finite in epoch 0/),
+        message: expect.stringMatching(`^${what} of a_0 is not finite in epoch 0: (NaN|Infinity)$`),
         fields: { network: 'a_0' },
       }),
     )
