@@ -81,7 +81,8 @@ export function loadAddon(): { addon: NativeAddon; path: string } {
     try {
       return { addon: require(path) as NativeAddon, path }
     } catch (error) {
-      failures.push(`${path}: ${reasonOf(error)}`)
+      const reason = reasonOf(error)
+      failures.push(reason.startsWith(path) ? reason : `${path}: ${reason}`)
     }
   }
   throw new ZooError('engine', `no addon for ${process.platform}-${process.arch}: ${failures.join(', ')}`, {

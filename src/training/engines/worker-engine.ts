@@ -37,7 +37,11 @@ class TrainingThread {
   private readonly worker: Worker
 
   constructor(name: EngineName) {
-    this.worker = new Worker(new URL('./engine-worker.js', import.meta.url), { workerData: name })
+    // Node's own flags are for the caller's script; some, such as --input-type, a worker refuses.
+    this.worker = new Worker(new URL('./engine-worker.js', import.meta.url), {
+      workerData: name,
+      execArgv: [],
+    })
     this.worker.on('message', (reply: WorkerReply) => this.onReply(reply))
     this.worker.on('error', error => this.onLost(error.message))
     this.worker.on('exit', code => this.onLost(`its thread ended with code ${code}`))
