@@ -10,8 +10,8 @@ static void forward_direct(const Layer& l) {
   int rows = (15 + out.w) / out.w, channels = out.c * LANES;
   for (int y = 0; y < out.h; y += rows) {
     int end = y + rows < out.h ? y + rows : out.h, pixel = y * out.w;
-    weighted_sums((end - y) * out.w, out.c, l.inputs, l.taps, l.in->value, l.windows + pixel, l.weights, out.c, l.bias,
-                  out.value, l.places + pixel);
+    weighted_sums({(end - y) * out.w, out.c, l.inputs, l.taps, l.windows + pixel, l.places + pixel, l.in->value,
+                   l.weights, l.bias, out.value, out.c, 1, 0, 0, 0});
     if (l.activation != WZ_LINEAR) with_activation(l.activation, [&](auto activation) {
       for (int row = y; row < end; row++) {
         float* p = out.value + out.at(row, 0);
@@ -80,8 +80,8 @@ static void weight_gradient_direct(const Layer& l) {
   /* Some rows of output pixels at a time, which stay near while all taps pass over them. */
   int w = l.out->w, step = (31 + w) / w * w;
   for (int i = 0; i < l.pixels; i += step)
-    lane_products(l.pixels - i < step ? l.pixels - i : step, l.inputs, outputs, l.in->value, l.windows + i, l.taps,
-                  l.out->gradient, l.places + i, l.sums);
+    lane_products({l.pixels - i < step ? l.pixels - i : step, l.inputs, outputs, l.taps, l.windows + i, l.places + i,
+                   l.in->value, l.out->gradient, l.sums, 1, 0, 0, 0});
 }
 
 static void backward_direct(const Layer& l) {

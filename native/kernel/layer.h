@@ -25,10 +25,12 @@ struct Arena {
 struct Tensor {
   int h, w, c;
   int top, left, full_h, full_w;
-  float *value, *gradient;
+  int row; /* floats from a row to the next; 0: there is one row only, and every image row takes its turn in it */
+  float *value, *gradient;                /* of the group that is being worked on */
+  float *all_values, *all_gradients;      /* [groups at once][size] */
 
-  int size() const { return full_h * full_w * c * LANES; }
-  int at(int y, int x) const { return ((y + top) * full_w + x + left) * c * LANES; }
+  int size() const { return (row ? full_h : 1) * full_w * c * LANES; }
+  int at(int y, int x) const { return (y + top) * row + (x + left) * c * LANES; }
 };
 
 enum { DIRECT, ROWS, SQUARES };
@@ -41,6 +43,7 @@ struct Minimal {
   int product_plane, filter_plane, back_plane;
   float *filters, *back_filters; /* G weights, for the forward and the backward pass */
   float *in_points, *out_points, *products;
+  float* all_in_points;         /* of ROWS: [groups at once][8][in_plane] */
   int32_t *taps, *back_taps;    /* of one point's convolution */
   int32_t *in_sequence, *out_sequence; /* i * channels * LANES */
 };
@@ -79,6 +82,19 @@ static void sum_lanes(const float* vectors, int count, float* sums) {
           store(block[lane] + r, load(block[lane] + r) + load(block[lane + half] + r));
     __builtin_memcpy(sums + i, block[0], sizeof(float) * (size_t)(count - i < LANES ? count - i : LANES));
   }
+}
+
+/* Row y of the images [LANES], each [h][w][c], into a tensor. */
+static void load_image_row(const Tensor& t, const float* const* images, int y) {
+  float* row = t.value + t.at(y, 0);
+  const float* rows[LANES];
+  int run = t.w * t.c, i = 0;
+  for (; i + LANES <= run; i += LANES) {
+    for (int s = 0; s < LANES; s++) rows[s] = images[s] + y * run + i;
+    transpose_block(rows, row + i * LANES, LANES);
+  }
+  for (; i < run; i++)
+    for (int s = 0; s < LANES; s++) row[i * LANES + s] = images[s][y * run + i];
 }
 
 /* ---- activations ---- */

@@ -147,6 +147,11 @@ struct Along2 { /* F(2,5), used both ways */
 
 WZ_INLINE void store_some(float* p, V v, int count) { __builtin_memcpy(p, &v, (size_t)(count < WIDTH ? count : WIDTH) * 4); }
 
+constexpr int POINTS = Along2::IN * Along2::IN;
+constexpr int BLOCK = 24;      /* outputs whose products of SQUARES lie together, [point][tile][BLOCK] */
+constexpr int CHANNELS = 32;   /* outputs whose gradients are transformed together */
+constexpr int SKEW = 5 * LANES; /* keeps the planes of the points off each other's cache sets */
+
 /* Which method fits a layer. */
 static int method_of(const wz_layer& l) {
   if (l.kind != WZ_CONV2D || l.kernel_w != 5 || l.stride != 1) return DIRECT;
@@ -154,21 +159,17 @@ static int method_of(const wz_layer& l) {
   return squares ? SQUARES : l.out_w % 4 == 0 ? ROWS : DIRECT;
 }
 
+/* Floats from one point's sums of SQUARES to the next. */
+WZ_INLINE int sum_plane(const Layer& l) { return l.spec.in_c * l.padded_outputs + SKEW; }
+
 /* Number of sums: [inputs][outputs] of the direct method, or of every point. */
 static size_t sums_of(const Layer& l) {
   size_t columns = l.by_channel ? (size_t)l.padded_outputs : (size_t)l.spec.out_c * LANES;
-  size_t inputs = l.method == ROWS      ? (size_t)Along4::IN * l.spec.kernel_h * l.spec.in_c
-                  : l.method == SQUARES ? (size_t)Along2::IN * Along2::IN * l.spec.in_c
-                                        : (size_t)l.inputs;
-  return inputs * columns;
+  if (l.method == ROWS) return Along4::IN * l.spec.kernel_h * l.spec.in_c * columns;
+  return l.method == SQUARES ? (size_t)POINTS * sum_plane(l) : l.inputs * columns;
 }
 
-constexpr int POINTS = Along2::IN * Along2::IN;
-constexpr int BLOCK = 24; /* outputs whose products of SQUARES lie together, [point][tile][BLOCK] */
-constexpr int CHANNELS = 32; /* outputs whose gradients are transformed together */
-constexpr int SKEW = 5 * LANES; /* keeps the planes of the points off each other's cache sets */
-
-static void plan_minimal(Layer& l, int slots, Arena& arena) {
+static void plan_minimal(Layer& l, int together, int slots, Arena& arena) {
   Minimal& m = l.minimal;
   const wz_layer& s = l.spec;
   int in_c = s.in_c, out_c = s.out_c, most = in_c > out_c ? in_c : out_c, in_tiles, out_tiles;
@@ -184,7 +185,7 @@ static void plan_minimal(Layer& l, int slots, Arena& arena) {
     m.filter_plane = m.back_plane = round_up(s.kernel_h * in_c * out_c + LANES, LANES);
     m.filters = arena.take<float>((size_t)Along4::IN * m.filter_plane);
     if (!l.first) m.back_filters = arena.take<float>((size_t)Along4::IN * m.back_plane);
-    m.in_points = arena.take<float>((size_t)Along4::IN * m.in_plane);
+    m.in_points = m.all_in_points = arena.take<float>((size_t)Along4::IN * m.in_plane * together);
     m.out_points = arena.take<float>((size_t)Along4::IN * m.out_plane);
     int sums = s.kernel_h * in_c * out_c + LANES; /* collect_rows keeps them there */
     m.products = arena.take<float>((size_t)Along4::IN * (m.product_plane > sums ? m.product_plane : sums));
@@ -245,24 +246,23 @@ static void prepare_rows(const Layer& l) {
   }
 }
 
-/* in_points: [8][full_h][tile][in][LANES]. */
-static void transform_rows(const Layer& l) {
+/* Input row y to in_points [8][full_h][tile][in][LANES]. */
+static void transform_row(const Layer& l, int y) {
   const Minimal& m = l.minimal;
   const Tensor& in = *l.in;
   int channels = in.c * LANES;
-  for (int y = in.top; y < in.top + in.h; y++)
-    for (int tile = 0; tile < m.tiles; tile++) {
-      const float* from = in.value + (y * in.full_w + tile * Along4::OUT) * channels;
-      float* to = m.in_points + (y * m.tiles + tile) * channels;
-      for (int i = 0; i < channels; i += WIDTH) {
-        V d[Along4::IN], f[Along4::IN];
-        WZ_UNROLL
-        for (int x = 0; x < Along4::IN; x++) d[x] = load(from + x * channels + i);
-        Along4::input(d, f);
-        WZ_UNROLL
-        for (int p = 0; p < Along4::IN; p++) store(to + p * m.in_plane + i, f[p]);
-      }
+  for (int tile = 0; tile < m.tiles; tile++) {
+    const float* from = in.value + in.at(y, tile * Along4::OUT - in.left);
+    float* to = m.in_points + ((y + in.top) * m.tiles + tile) * channels;
+    for (int i = 0; i < channels; i += WIDTH) {
+      V d[Along4::IN], f[Along4::IN];
+      WZ_UNROLL
+      for (int x = 0; x < Along4::IN; x++) d[x] = load(from + x * channels + i);
+      Along4::input(d, f);
+      WZ_UNROLL
+      for (int p = 0; p < Along4::IN; p++) store(to + p * m.in_plane + i, f[p]);
     }
+  }
 }
 
 /* products [8][tile][out][LANES] of the tiles from row y on, to activations. */
@@ -287,16 +287,20 @@ static void finish_rows(const Layer& l, int y, int tiles) {
   }
 }
 
-static void forward_rows(const Layer& l) {
+/* images: of the first layer, which fetches its input row by row; else null. */
+static void forward_rows(const Layer& l, const float* const* images) {
   const Minimal& m = l.minimal;
-  int in_c = l.spec.in_c, out_c = l.spec.out_c, rows = m.in_rows;
-  transform_rows(l);
+  const Tensor& in = *l.in;
+  int in_c = l.spec.in_c, out_c = l.spec.out_c, rows = m.in_rows, ready = 0;
   for (int y = 0; y < l.out->h; y += rows) {
     int tiles = (l.out->h - y < rows ? l.out->h - y : rows) * m.tiles;
-    for (int p = 0; p < Along4::IN; p++)
-      weighted_sums(tiles, out_c, l.spec.kernel_h * in_c, m.taps,
-                    m.in_points + p * m.in_plane + y * m.tiles * in_c * LANES, m.in_sequence,
-                    m.filters + p * m.filter_plane, out_c, nullptr, m.products + p * m.product_plane, m.out_sequence);
+    for (; ready < in.h && ready + in.top < y + rows - 1 + l.spec.kernel_h; ready++) {
+      if (images) load_image_row(in, images, ready);
+      transform_row(l, ready);
+    }
+    weighted_sums({tiles, out_c, l.spec.kernel_h * in_c, m.taps, m.in_sequence, m.out_sequence,
+                   m.in_points + y * m.tiles * in_c * LANES, m.filters, nullptr, m.products, out_c, Along4::IN,
+                   m.in_plane, m.filter_plane, m.product_plane});
     with_activation(l.activation, [&](auto activation) { finish_rows<activation.value>(l, y, tiles); });
     forward_own_pool(l, y, y + tiles / m.tiles);
   }
@@ -333,7 +337,7 @@ static void finish_input_gradient_rows(const Layer& l, int y, int rows) {
   int channels = in.c * LANES;
   for (int row = 0; row < rows; row++)
     for (int i = 0; i < channels; i += WIDTH) {
-      float* to = in.gradient + (y + row) * in.full_w * channels + i;
+      float* to = in.gradient + (y + row) * in.row + i;
       V carry[Along4::IN - Along4::OUT] = {};
       for (int tile = 0; tile < m.tiles; tile++, to += Along4::OUT * channels) {
         V f[Along4::IN], d[Along4::IN];
@@ -358,18 +362,17 @@ static void input_gradient_rows(const Layer& l) {
   int end = in.top + in.h;
   for (int y = in.top; y < end; y += rows) {
     int count = end - y < rows ? end - y : rows;
-    for (int p = 0; p < Along4::IN; p++)
-      for (int row = 0, same; row < count; row += same) {
-        /* The kernel's rows that tie this input row, and `same` - 1 after it, to output rows. */
-        int first = y + row - (l.out->h - 1), last = y + row;
-        same = first > 0 || last < kernel_h - 1 ? 1 : count - row < 1 - first ? count - row : 1 - first;
-        first = first > 0 ? first : 0;
-        last = last < kernel_h - 1 ? last : kernel_h - 1;
-        weighted_sums(same * m.tiles, in_c, (last - first + 1) * out_c, m.back_taps + first * out_c,
-                      m.out_points + p * m.out_plane + (y + row) * m.tiles * out_c * LANES, m.out_sequence,
-                      m.back_filters + p * m.back_plane + first * out_c * in_c, in_c, nullptr,
-                      m.products + p * m.product_plane + row * m.tiles * in_c * LANES, m.in_sequence);
-      }
+    for (int row = 0, same; row < count; row += same) {
+      /* The kernel's rows that tie this input row, and `same` - 1 after it, to output rows. */
+      int first = y + row - (l.out->h - 1), last = y + row;
+      same = first > 0 || last < kernel_h - 1 ? 1 : count - row < 1 - first ? count - row : 1 - first;
+      first = first > 0 ? first : 0;
+      last = last < kernel_h - 1 ? last : kernel_h - 1;
+      weighted_sums({same * m.tiles, in_c, (last - first + 1) * out_c, m.back_taps + first * out_c, m.out_sequence,
+                     m.in_sequence, m.out_points + (y + row) * m.tiles * out_c * LANES,
+                     m.back_filters + first * out_c * in_c, nullptr, m.products + row * m.tiles * in_c * LANES, in_c,
+                     Along4::IN, m.out_plane, m.back_plane, m.product_plane});
+    }
     finish_input_gradient_rows(l, y, count);
   }
 }
@@ -382,10 +385,9 @@ static void backward_rows(const Layer& l) {
     float* points = m.out_points + (l.first ? 0 : y) * m.tiles * out_c * LANES; /* all are kept for the input's */
     with_activation(l.activation,
                     [&](auto activation) { transform_gradient_rows<activation.value>(l, y, rows, points); });
-    for (int p = 0; p < Along4::IN; p++)
-      lane_products(rows * m.tiles, inputs, out_c, m.in_points + p * m.in_plane + y * m.tiles * in_c * LANES,
-                    m.in_sequence, m.taps, points + p * m.out_plane, m.out_sequence,
-                    l.sums + p * inputs * out_c * LANES);
+    lane_products({rows * m.tiles, inputs, out_c, m.taps, m.in_sequence, m.out_sequence,
+                   m.in_points + y * m.tiles * in_c * LANES, points, l.sums, Along4::IN, m.in_plane, m.out_plane,
+                   inputs * out_c * LANES});
   }
   if (!l.first) input_gradient_rows(l);
 }
@@ -499,10 +501,9 @@ static void forward_squares(const Layer& l, int slot) {
   for (int tile = 0; tile < m.tiles; tile++) places[tile] = tile * BLOCK * LANES;
   for (int first = 0; first < out_c; first += BLOCK) {
     int count = out_c - first < BLOCK ? out_c - first : BLOCK;
-    for (int p = 0; p < POINTS; p++)
-      weighted_sums(m.tiles, count, in_c, m.taps, m.in_points + p * m.in_plane + slot * m.tiles * in_c * LANES,
-                    m.in_sequence, m.filters + (first / BLOCK * POINTS + p) * m.filter_plane, BLOCK, nullptr,
-                    m.products + p * m.product_plane, places);
+    weighted_sums({m.tiles, count, in_c, m.taps, m.in_sequence, places,
+                   m.in_points + slot * m.tiles * in_c * LANES, m.filters + first / BLOCK * POINTS * m.filter_plane,
+                   nullptr, m.products, BLOCK, POINTS, m.in_plane, m.filter_plane, m.product_plane});
     with_activation(l.activation, [&](auto activation) { finish_squares<activation.value>(l, first, count); });
   }
   forward_own_pool(l, 0, l.out->h);
@@ -528,8 +529,9 @@ static void input_gradient_squares(const Layer& l) {
       int p = py * 6 + px;
       for (int i = 0; i < size; i += WIDTH)
         store(point + i, Along2::output_gradient(px, load(left + i), load(right + i)));
-      weighted_sums(m.tiles, in_c, out_c, m.back_taps, point, m.out_sequence, m.back_filters + p * m.back_plane,
-                    round_up(in_c, LANES), nullptr, m.products + p * m.product_plane, m.in_sequence);
+      weighted_sums({m.tiles, in_c, out_c, m.back_taps, m.out_sequence, m.in_sequence, point,
+                     m.back_filters + p * m.back_plane, nullptr, m.products + p * m.product_plane,
+                     round_up(in_c, LANES), 1, 0, 0, 0});
     }
   }
   __builtin_memset(in.gradient, 0, (size_t)in.size() * sizeof(float));
@@ -573,7 +575,7 @@ static void weight_gradient_squares(const Layer& l, int slots) {
         for (int i = 0; i < size; i += WIDTH)
           store(point + i, Along2::output_gradient(px, load(left + i), load(right + i)));
         channel_products(tiles, in_c, count, m.in_points + p * m.in_plane, m.in_sequence, m.taps, point, CHANNELS,
-                         l.sums + p * in_c * stride + first, stride);
+                         l.sums + p * sum_plane(l) + first, stride);
       }
     }
   }
@@ -591,7 +593,7 @@ static void collect_squares(const Layer& l, float* kernel) {
   for (int c = 0; c < in_c; c++)
     for (int o = 0; o < out_c; o += WIDTH) {
       V f[POINTS], w[25];
-      for (int p = 0; p < POINTS; p++) f[p] = load(l.sums + (p * in_c + c) * l.padded_outputs + o);
+      for (int p = 0; p < POINTS; p++) f[p] = load(l.sums + p * sum_plane(l) + c * l.padded_outputs + o);
       both_ways<6, 5>(f, w, [](const V* a, V* b) { Along2::weight_gradient(a, b); });
       for (int k = 0; k < 25; k++) store_some(kernel + (k * in_c + c) * out_c + o, w[k], out_c - o);
     }

@@ -12,59 +12,72 @@
 
 namespace WZ_NAMESPACE {
 
+constexpr int TOGETHER = 1;
+
 struct Network : wz_trainer {
   wz_settings settings;
   void* block; /* all memory but this struct */
-  int layer_count;
+  int layer_count, first_layer; /* first_layer: the first that has parameters */
   Layer layers[WZ_MAX_LAYERS];
   Tensor tensors[WZ_MAX_LAYERS + 1];
+  int together; /* groups that pass through a layer one after the other, while its weights are near */
   int slots;    /* groups whose transforms a layer of method SQUARES keeps until it uses them */
   float* zeros; /* one image */
   float *gradient, *moment, *velocity;
   double beta1_power, beta2_power;
 };
 
-/* ---- one group of samples through all layers ---- */
+/* ---- one group of samples through one layer ---- */
 
-static void forward(const Network& n, int slot) {
-  for (int i = 0; i < n.layer_count; i++) {
-    const Layer& l = n.layers[i];
-    switch (l.spec.kind) {
-      case WZ_AVERAGE_POOL:
-      case WZ_MAX_POOL:
-        if (!i || !n.layers[i - 1].pool) forward_pool(l, 0, l.out->h);
-        break;
-      case WZ_CONV2D:
-      case WZ_DENSE:
-        switch (l.method) {
-          case DIRECT: forward_direct(l); break;
-          case ROWS: forward_rows(l); break;
-          case SQUARES: forward_squares(l, slot); break;
-        }
-        break;
-    }
+static void forward(const Network& n, int i, const float* const* images, int slot) {
+  const Layer& l = n.layers[i];
+  if (i == 0 && l.method != ROWS)
+    for (int y = 0; y < l.in->h; y++) load_image_row(*l.in, images, y);
+  switch (l.spec.kind) {
+    case WZ_AVERAGE_POOL:
+    case WZ_MAX_POOL:
+      if (!i || !n.layers[i - 1].pool) forward_pool(l, 0, l.out->h);
+      break;
+    case WZ_CONV2D:
+    case WZ_DENSE:
+      switch (l.method) {
+        case DIRECT: forward_direct(l); break;
+        case ROWS: forward_rows(l, i == 0 ? images : nullptr); break;
+        case SQUARES: forward_squares(l, slot); break;
+      }
+      break;
   }
 }
 
 /* flush: no further slot will be filled before the slots are used. */
-static void backward(const Network& n, int slot, bool flush) {
-  for (int i = n.layer_count - 1; i >= 0; i--) {
-    const Layer& l = n.layers[i];
-    switch (l.spec.kind) {
-      case WZ_AVERAGE_POOL:
-      case WZ_MAX_POOL:
-        if (!l.first && !n.layers[i - 1].pool) backward_pool(l);
-        break;
-      case WZ_CONV2D:
-      case WZ_DENSE:
-        switch (l.method) {
-          case DIRECT: backward_direct(l); break;
-          case ROWS: backward_rows(l); break;
-          case SQUARES: backward_squares(l, slot, flush); break;
-        }
-        break;
-    }
-    if (l.first) return;
+static void backward(const Network& n, int i, int slot, bool flush) {
+  const Layer& l = n.layers[i];
+  switch (l.spec.kind) {
+    case WZ_AVERAGE_POOL:
+    case WZ_MAX_POOL:
+      if (!n.layers[i - 1].pool) backward_pool(l);
+      break;
+    case WZ_CONV2D:
+    case WZ_DENSE:
+      switch (l.method) {
+        case DIRECT: backward_direct(l); break;
+        case ROWS: backward_rows(l); break;
+        case SQUARES: backward_squares(l, slot, flush); break;
+      }
+      break;
+  }
+}
+
+/* Turns all tensors to one of the groups that are at work together. */
+static void select_group(Network& n, int group) {
+  for (int i = 0; i <= n.layer_count; i++) {
+    Tensor& t = n.tensors[i];
+    t.value = t.all_values + group * t.size();
+    t.gradient = t.all_gradients + group * t.size();
+  }
+  for (int i = 0; i < n.layer_count; i++) {
+    Minimal& m = n.layers[i].minimal;
+    if (m.all_in_points) m.in_points = m.all_in_points + group * Along4::IN * m.in_plane;
   }
 }
 
@@ -73,22 +86,6 @@ static void prepare_layer(const Layer& l) {
   if (l.transposed) prepare_transposed(l);
   if (l.method == ROWS) prepare_rows(l);
   if (l.method == SQUARES) prepare_squares(l);
-}
-
-/* images: [LANES], each [h][w][c]. */
-static void load_images(const Tensor& t, const float* const* images) {
-  int run = t.w * t.c;
-  for (int y = 0; y < t.h; y++) {
-    float* row = t.value + t.at(y, 0);
-    const float* rows[LANES];
-    int i = 0;
-    for (; i + LANES <= run; i += LANES) {
-      for (int s = 0; s < LANES; s++) rows[s] = images[s] + y * run + i;
-      transpose_block(rows, row + i * LANES, LANES);
-    }
-    for (; i < run; i++)
-      for (int s = 0; s < LANES; s++) row[i * LANES + s] = images[s][y * run + i];
-  }
 }
 
 struct Losses {
@@ -147,22 +144,35 @@ static int32_t run_batch(Network& n, const wz_batch& batch, bool train, float* o
     __builtin_memset(l.bias_sums, 0, (size_t)l.spec.out_c * LANES * sizeof(float));
   }
   n.weights_changed = false;
-  for (int start = 0; start < batch.count; start += LANES) {
-    int samples = batch.count - start < LANES ? batch.count - start : LANES;
-    const float* images[LANES];
-    uint8_t targets[LANES];
-    for (int s = 0; s < LANES; s++) {
-      size_t index = s >= samples ? 0 : batch.indices ? batch.indices[start + s] : (size_t)batch.first + start + s;
-      images[s] = s < samples ? batch.pixels + index * image : n.zeros;
-      targets[s] = s < samples ? batch.targets[index] : 0;
+  for (int start = 0; start < batch.count; start += n.together * LANES) {
+    int rest = batch.count - start, groups = (rest + LANES - 1) / LANES;
+    groups = groups < n.together ? groups : n.together;
+    const float* images[TOGETHER][LANES];
+    uint8_t targets[TOGETHER][LANES];
+    for (int s = 0; s < groups * LANES; s++) {
+      size_t index = s >= rest ? 0 : batch.indices ? batch.indices[start + s] : (size_t)batch.first + start + s;
+      images[s / LANES][s % LANES] = s < rest ? batch.pixels + index * image : n.zeros;
+      targets[s / LANES][s % LANES] = s < rest ? batch.targets[index] : 0;
     }
-    load_images(in, images);
     int slot = train ? start / LANES % n.slots : 0;
-    forward(n, slot);
-    Losses losses = losses_of(n, targets, samples, batch.count, outputs ? outputs + (size_t)start * units : nullptr);
-    total.sum += losses.sum;
-    total.correct += losses.correct;
-    if (train) backward(n, slot, slot + 1 == n.slots || start + LANES >= batch.count);
+    for (int i = 0; i < n.layer_count; i++)
+      for (int g = 0; g < groups; g++) {
+        select_group(n, g);
+        forward(n, i, images[g], slot + g);
+      }
+    for (int g = 0; g < groups; g++) {
+      int done = start + g * LANES, samples = rest - g * LANES < LANES ? rest - g * LANES : LANES;
+      select_group(n, g);
+      Losses losses =
+          losses_of(n, targets[g], samples, batch.count, outputs ? outputs + (size_t)done * units : nullptr);
+      total.sum += losses.sum;
+      total.correct += losses.correct;
+    }
+    for (int i = n.layer_count - 1; train && i >= n.first_layer; i--)
+      for (int g = 0; g < groups; g++) {
+        select_group(n, g);
+        backward(n, i, slot + g, slot + g + 1 == n.slots || start + (g + 1) * LANES >= batch.count);
+      }
   }
   for (int i = 0; train && i < n.layer_count; i++) {
     const Layer& l = n.layers[i];
@@ -211,9 +221,11 @@ static void sgd(Network& n) {
 static void plan_tensors(Network& n, Arena& arena) {
   for (int i = 0; i <= n.layer_count; i++) {
     Tensor& t = n.tensors[i];
-    const wz_layer& l = n.layers[i < n.layer_count ? i : i - 1].spec;
+    const wz_layer& l = n.layers[i < n.layer_count ? i : i - 1].spec; /* that reads it, or at the end wrote it */
     bool end = i == n.layer_count;
-    t = {end ? l.out_h : l.in_h, end ? l.out_w : l.in_w, end ? l.out_c : l.in_c, 0, 0, 0, 0, nullptr, nullptr};
+    t.h = end ? l.out_h : l.in_h;
+    t.w = end ? l.out_w : l.in_w;
+    t.c = end ? l.out_c : l.in_c;
     t.full_h = t.h;
     t.full_w = t.w;
     if (!end && l.kind == WZ_CONV2D) {
@@ -223,12 +235,13 @@ static void plan_tensors(Network& n, Arena& arena) {
       t.full_h = t.top + t.h > need_h ? t.top + t.h : need_h;
       t.full_w = t.left + t.w > need_w ? t.left + t.w : need_w;
     }
+    t.row = i == 0 && n.layers[0].method == ROWS ? 0 : t.full_w * t.c * LANES;
     if (i && n.layers[i - 1].spec.kind == WZ_FLATTEN) { /* the same numbers, seen as a row */
-      t.value = n.tensors[i - 1].value;
-      t.gradient = n.tensors[i - 1].gradient;
+      t.all_values = n.tensors[i - 1].all_values;
+      t.all_gradients = n.tensors[i - 1].all_gradients;
     } else {
-      t.value = arena.take<float>((size_t)t.size());
-      t.gradient = arena.take<float>((size_t)t.size());
+      t.all_values = arena.take<float>((size_t)t.size() * n.together);
+      t.all_gradients = arena.take<float>((size_t)t.size() * n.together);
     }
   }
 }
@@ -244,14 +257,13 @@ static void plan_layer(const Network& n, Layer& l, Arena& arena) {
   l.windows = arena.take<int32_t>((size_t)l.pixels);
   l.places = arena.take<int32_t>((size_t)l.pixels);
   l.by_channel = l.pixels < LANES;
-  l.method = n.settings.algorithm == WZ_DIRECT ? DIRECT : method_of(s);
   l.transposed = l.first ? nullptr : arena.take<float>((size_t)l.inputs * s.out_c + LANES);
   l.bias_sums = arena.take<float>((size_t)s.out_c * LANES);
   l.sum_count = sums_of(l);
   l.sums = arena.take<float>(l.sum_count);
   if (l.by_channel)
     l.samples = arena.take<float>((size_t)l.pixels * (l.method == SQUARES ? n.slots : 1) * LANES * l.padded_outputs);
-  if (l.method != DIRECT) plan_minimal(l, n.slots, arena);
+  if (l.method != DIRECT) plan_minimal(l, n.together, n.slots, arena);
   if (!arena.block) return;
 
   l.weights = n.weights + s.kernel_offset;
@@ -301,15 +313,18 @@ static wz_trainer* create(const wz_layer* layers, int32_t layer_count, const wz_
   n->settings = *settings;
   n->beta1_power = n->beta2_power = 1;
   n->layer_count = layer_count;
-  n->slots = round_up(n->max_batch < 8 * LANES ? n->max_batch : 8 * LANES, LANES) / LANES;
+  n->together = n->max_batch > LANES ? TOGETHER : 1;
+  n->slots = round_up(n->max_batch < 8 * LANES ? n->max_batch : 8 * LANES, n->together * LANES) / LANES;
   bool first = true;
   for (int i = 0; i < layer_count; i++) {
     Layer& l = n->layers[i];
     l.spec = layers[i];
+    l.method = settings->algorithm == WZ_DIRECT ? DIRECT : method_of(l.spec);
     l.in = &n->tensors[i];
     l.out = &n->tensors[i + 1];
     l.activation = i + 1 < layer_count ? l.spec.activation : (int)WZ_LINEAR;
     l.first = first;
+    if (first) n->first_layer = i;
     first = first && l.spec.kind != WZ_CONV2D && l.spec.kind != WZ_DENSE;
   }
 

@@ -4,8 +4,25 @@
 
 namespace WZ_NAMESPACE {
 
+/* Output rows first to end of a 2 by 2 average. */
+static void forward_pool_of_four(const Layer& l, int first, int end) {
+  const Tensor &in = *l.in, &out = *l.out;
+  int stride = l.spec.stride, count = in.c * LANES;
+  for (int y = first; y < end; y++)
+    for (int x = 0; x < out.w; x++) {
+      const float *from = in.value + in.at(y * stride, x * stride), *below = from + in.row;
+      float* to = out.value + out.at(y, x);
+      for (int i = 0; i < count; i += WIDTH) {
+        V sum = ((load(from + i) + load(from + count + i)) + load(below + i)) + load(below + count + i);
+        store(to + i, sum * splat(0.25f));
+      }
+    }
+}
+
 /* Output rows first to end. */
 static void forward_pool(const Layer& l, int first, int end) {
+  if (l.spec.kind == WZ_AVERAGE_POOL && l.spec.kernel_h == 2 && l.spec.kernel_w == 2)
+    return forward_pool_of_four(l, first, end);
   const Tensor &in = *l.in, &out = *l.out;
   int size_h = l.spec.kernel_h, size_w = l.spec.kernel_w, stride = l.spec.stride, count = in.c * LANES;
   bool average = l.spec.kind == WZ_AVERAGE_POOL;

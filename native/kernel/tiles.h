@@ -56,63 +56,72 @@ WZ_INLINE void multiply_add(V (*sums)[COLUMNS], A a, B b) {
 
 /*
  * Weighted sums, lanes = samples. out[places[c]][o] = init[o] + sum over k of weights[k][o] * in[windows[c] + taps[k]]
- * for c < columns, a multiple of COLUMNS, and o < OUTPUTS; k ascending. weights: rows of `stride`; init: null for 0.
+ * for c < columns and o < outputs; k ascending. weights: rows of `stride`; init: null for 0.
+ * The same again for each of `points`, whose in, weights and out are so many floats apart.
  */
-typedef void (*SumTile)(int columns, int k_count, const int32_t* taps, const float* in, const int32_t* windows,
-                        const float* weights, int stride, const float* init, float* out, const int32_t* places);
+struct Sums {
+  int columns, outputs, inputs;
+  const int32_t *taps, *windows, *places;
+  const float *in, *weights, *init;
+  float* out;
+  int stride;
+  int points, in_plane, weight_plane, out_plane;
+};
+typedef void (*SumTile)(const Sums& s, int point, int points, int column, int columns, int output);
 
+/* Points and columns (a multiple of COLUMNS) from the first ones given on, and OUTPUTS outputs from `output` on. */
 template <int OUTPUTS, int COLUMNS>
-WZ_NOINLINE void sum_tile(int columns, int k_count, const int32_t* taps, const float* in, const int32_t* windows,
-                          const float* weights, int stride, const float* init, float* out, const int32_t* places) {
-  for (; columns > 0; columns -= COLUMNS, windows += COLUMNS, places += COLUMNS) {
-    V sums[OUTPUTS][COLUMNS * PARTS];
-    const float *column[COLUMNS], *w = weights;
-    WZ_UNROLL
-    for (int c = 0; c < COLUMNS; c++) column[c] = in + windows[c];
-    WZ_UNROLL
-    for (int o = 0; o < OUTPUTS; o++) {
-      V start = init ? splat(init[o]) : V{};
+WZ_NOINLINE void sum_tile(const Sums& s, int point, int points, int column, int columns, int output) {
+  const int32_t* taps = s.taps;
+  const int inputs = s.inputs, stride = s.stride;
+  for (const int end = point + points; point < end; point++)
+    for (int at = column; at < column + columns; at += COLUMNS) {
+      const float *in[COLUMNS], *w = s.weights + point * s.weight_plane + output;
+      V sums[OUTPUTS][COLUMNS * PARTS];
       WZ_UNROLL
-      for (int c = 0; c < COLUMNS * PARTS; c++) sums[o][c] = start;
-    }
-    for (int k = 0; k < k_count; k++, w += stride) {
-      auto x = [&](int c) { return load(column[c / PARTS] + taps[k] + c % PARTS * WIDTH); };
-      multiply_add<OUTPUTS, COLUMNS * PARTS>(sums, [&](int o) { return splat(w[o]); }, x);
-    }
-    WZ_UNROLL
-    for (int c = 0; c < COLUMNS * PARTS; c++) {
-      float* to = out + places[c / PARTS] + c % PARTS * WIDTH;
+      for (int c = 0; c < COLUMNS; c++) in[c] = s.in + point * s.in_plane + s.windows[at + c];
       WZ_UNROLL
-      for (int o = 0; o < OUTPUTS; o++) store(to + o * LANES, sums[o][c]);
+      for (int o = 0; o < OUTPUTS; o++) {
+        V start = s.init ? splat(s.init[output + o]) : V{};
+        WZ_UNROLL
+        for (int c = 0; c < COLUMNS * PARTS; c++) sums[o][c] = start;
+      }
+      for (int k = 0; k < inputs; k++, w += stride)
+        multiply_add<OUTPUTS, COLUMNS * PARTS>(
+            sums, [&](int o) { return splat(w[o]); },
+            [&](int c) { return load(in[c / PARTS] + taps[k] + c % PARTS * WIDTH); });
+      WZ_UNROLL
+      for (int c = 0; c < COLUMNS * PARTS; c++) {
+        float* to = s.out + point * s.out_plane + s.places[at + c / PARTS] + output * LANES + c % PARTS * WIDTH;
+        WZ_UNROLL
+        for (int o = 0; o < OUTPUTS; o++) store(to + o * LANES, sums[o][c]);
+      }
     }
-  }
 }
 WZ_TABLE(sum_tile, SumTile)
 
-/* All columns and outputs; see sum_tile. */
-static void weighted_sums(int columns, int outputs, int k_count, const int32_t* taps, const float* in,
-                          const int32_t* windows, const float* weights, int stride, const float* init, float* out,
-                          const int32_t* places) {
+static void weighted_sums(const Sums& s) {
   constexpr int MOST = ACCUMULATORS / PARTS;
   constexpr int WIDE = MOST >= 24 ? 4 : MOST >= 6 ? 2 : 1;
-  while (columns > 0) {
-    int wide = columns < WIDE ? columns : WIDE, some = columns / wide * wide;
-    split(outputs, MOST / wide, [&](int o, int count) {
-      SumTile tile;
-      if (wide == 4 && WIDE >= 4)
-        tile = sum_tile_for<WIDE >= 4 ? 4 : 1>(count, MakeIndices<MOST / (WIDE >= 4 ? 4 : 1)>::list());
-      else if (wide == 3 && WIDE >= 3)
-        tile = sum_tile_for<WIDE >= 3 ? 3 : 1>(count, MakeIndices<MOST / (WIDE >= 3 ? 3 : 1)>::list());
-      else if (wide == 2 && WIDE >= 2)
-        tile = sum_tile_for<WIDE >= 2 ? 2 : 1>(count, MakeIndices<MOST / (WIDE >= 2 ? 2 : 1)>::list());
-      else
-        tile = sum_tile_for<1>(count, MakeIndices<MOST>::list());
-      tile(some, k_count, taps, in, windows, weights + o, stride, init ? init + o : init, out + o * LANES, places);
-    });
-    columns -= some;
-    windows += some;
-    places += some;
-  }
+  /* One point after the other, so that its numbers stay in the first-level cache; in one go if one tile does. */
+  int together = s.outputs <= MOST / (s.columns < WIDE ? s.columns : WIDE) ? s.points : 1;
+  for (int point = 0; point < s.points; point += together)
+    for (int column = 0, some; column < s.columns; column += some) {
+      int rest = s.columns - column, wide = rest < WIDE ? rest : WIDE;
+      some = rest / wide * wide;
+      split(s.outputs, MOST / wide, [&](int output, int count) {
+        SumTile tile;
+        if (wide == 4 && WIDE >= 4)
+          tile = sum_tile_for<WIDE >= 4 ? 4 : 1>(count, MakeIndices<MOST / (WIDE >= 4 ? 4 : 1)>::list());
+        else if (wide == 3 && WIDE >= 3)
+          tile = sum_tile_for<WIDE >= 3 ? 3 : 1>(count, MakeIndices<MOST / (WIDE >= 3 ? 3 : 1)>::list());
+        else if (wide == 2 && WIDE >= 2)
+          tile = sum_tile_for<WIDE >= 2 ? 2 : 1>(count, MakeIndices<MOST / (WIDE >= 2 ? 2 : 1)>::list());
+        else
+          tile = sum_tile_for<1>(count, MakeIndices<MOST>::list());
+        tile(s, point, together, column, some, output);
+      });
+    }
 }
 
 /*
@@ -146,55 +155,66 @@ WZ_INLINE void spread(int taps, int outputs, const float* gradient, const float*
 
 /*
  * Weight gradients, lanes = samples: sums[k][o] += sum over pixels of in[windows[pixel] + taps[k]] *
- * gradient[places[pixel] + o], pixels ascending. sums: rows of `stride` vectors of LANES; one V of each group.
+ * gradient[places[pixel] + o], pixels ascending. sums: [inputs][outputs][LANES].
+ * The same again for each of `points`, whose in, gradient and sums are so many floats apart.
  */
-typedef void (*ProductTile)(int pixels, const float* in, const int32_t* windows, const int32_t* taps,
-                            const float* gradient, const int32_t* places, float* sums, int stride);
+struct Products {
+  int pixels, inputs, outputs;
+  const int32_t *taps, *windows, *places;
+  const float *in, *gradient;
+  float* sums;
+  int points, in_plane, gradient_plane, sum_plane;
+};
+typedef void (*ProductTile)(const Products& p, int point, int input, int output);
 
+/* TAPS inputs from `input` on, OUTPUTS outputs from `output` on. */
 template <int TAPS, int OUTPUTS>
-WZ_NOINLINE void product_tile(int pixels, const float* in, const int32_t* windows, const int32_t* taps,
-                         const float* gradient, const int32_t* places, float* sums, int stride) {
-  V s[TAPS][OUTPUTS];
-  int32_t tap[TAPS];
+WZ_NOINLINE void product_tile(const Products& p, int point, int input, int output) {
+  const int32_t *windows = p.windows, *places = p.places;
+  const int pixels = p.pixels;
+  int tap[TAPS];
   WZ_UNROLL
-  for (int k = 0; k < TAPS; k++) {
-    tap[k] = taps[k];
+  for (int k = 0; k < TAPS; k++) tap[k] = p.taps[input + k];
+  for (int lane = 0; lane < LANES; lane += WIDTH) {
+    const float *in = p.in + point * p.in_plane + lane;
+    const float *gradient = p.gradient + point * p.gradient_plane + output * LANES + lane;
+    float* sums = p.sums + point * p.sum_plane + (input * p.outputs + output) * LANES + lane;
+    V s[TAPS][OUTPUTS];
     WZ_UNROLL
-    for (int o = 0; o < OUTPUTS; o++) s[k][o] = load(sums + (k * stride + o) * LANES);
-  }
-  for (int i = 0; i < pixels; i++) {
-    const float *x = in + windows[i], *g = gradient + places[i];
-    multiply_add<TAPS, OUTPUTS>(s, [&](int k) { return load(x + tap[k]); },
-                                [&](int o) { return load(g + o * LANES); });
-  }
-  WZ_UNROLL
-  for (int k = 0; k < TAPS; k++) {
+    for (int k = 0; k < TAPS; k++) {
+      WZ_UNROLL
+      for (int o = 0; o < OUTPUTS; o++) s[k][o] = load(sums + (k * p.outputs + o) * LANES);
+    }
+    for (int i = 0; i < pixels; i++) {
+      const float *x = in + windows[i], *g = gradient + places[i];
+      multiply_add<TAPS, OUTPUTS>(
+          s, [&](int k) { return load(x + tap[k]); }, [&](int o) { return load(g + o * LANES); });
+    }
     WZ_UNROLL
-    for (int o = 0; o < OUTPUTS; o++) store(sums + (k * stride + o) * LANES, s[k][o]);
+    for (int k = 0; k < TAPS; k++) {
+      WZ_UNROLL
+      for (int o = 0; o < OUTPUTS; o++) store(sums + (k * p.outputs + o) * LANES, s[k][o]);
+    }
   }
 }
-
 WZ_TABLE(product_tile, ProductTile)
 
-/* sums: [k_count][outputs][LANES]; see product_tile. */
-static void lane_products(int pixels, int k_count, int outputs, const float* in, const int32_t* windows,
-                          const int32_t* taps, const float* gradient, const int32_t* places, float* sums) {
+static void lane_products(const Products& p) {
   constexpr int A = ACCUMULATORS;
-  split(outputs, A < 12 ? 2 : outputs % 4 && outputs % 6 == 0 ? 6 : 4, [&](int o, int o_count) {
-    split(k_count, A / o_count, [&](int k, int count) {
-      ProductTile tile;
-      switch (o_count) {
-        case 1: tile = product_tile_for<1>(count, MakeIndices<A>::list()); break;
-        case 2: tile = product_tile_for<2>(count, MakeIndices<A / 2>::list()); break;
-        case 3: tile = product_tile_for<3>(count, MakeIndices<A / 3>::list()); break;
-        case 4: tile = product_tile_for<4>(count, MakeIndices<A / 4>::list()); break;
-        default: tile = product_tile_for<6>(count, MakeIndices<A / 6>::list()); break;
-      }
-      for (int lane = 0; lane < LANES; lane += WIDTH)
-        tile(pixels, in + lane, windows, taps + k, gradient + o * LANES + lane, places,
-             sums + (k * outputs + o) * LANES + lane, outputs);
+  for (int point = 0; point < p.points; point++)
+    split(p.outputs, A < 12 ? 2 : p.outputs % 4 && p.outputs % 6 == 0 ? 6 : 4, [&](int output, int outputs) {
+      split(p.inputs, A / outputs, [&](int input, int count) {
+        ProductTile tile;
+        switch (outputs) {
+          case 1: tile = product_tile_for<1>(count, MakeIndices<A>::list()); break;
+          case 2: tile = product_tile_for<2>(count, MakeIndices<A / 2>::list()); break;
+          case 3: tile = product_tile_for<3>(count, MakeIndices<A / 3>::list()); break;
+          case 4: tile = product_tile_for<4>(count, MakeIndices<A / 4>::list()); break;
+          default: tile = product_tile_for<6>(count, MakeIndices<A / 6>::list()); break;
+        }
+        tile(p, point, input, output);
+      });
     });
-  });
 }
 
 /*
