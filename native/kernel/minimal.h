@@ -132,16 +132,12 @@ struct Along2 { /* F(2,5), used both ways */
     w[3] = add(8.0f, gap2, gap1);
     w[4] = add(16.0f, sum2, sum1 + f[5]);
   }
-  /* A, for one point p: y0 + p y1; row 5 is infinity. */
-  WZ_INLINE V output_gradient(int p, V y0, V y1) {
-    switch (p) {
-      case 0: return y0;
-      case 1: return y0 + y1;
-      case 2: return y0 - y1;
-      case 3: return add(2.0f, y1, y0);
-      case 4: return add(-2.0f, y1, y0);
-      default: return y1;
-    }
+  /* A, for one point: to[i] = left[i] + point * right[i] for rows of `count` floats. */
+  static void output_gradient(int point, const float* left, const float* right, float* to, int count) {
+    static constexpr float POINT[IN] = {0, 1, -1, 2, -2, 0}; /* the last is infinity */
+    if (point == 0 || point == IN - 1) return (void)__builtin_memcpy(to, point ? right : left, (size_t)count * 4);
+    V p = splat(POINT[point]);
+    for (int i = 0; i < count; i += WIDTH) store(to + i, fma(p, load(right + i), load(left + i)));
   }
 };
 
@@ -518,17 +514,13 @@ static void input_gradient_squares(const Layer& l) {
   for (int py = 0; py < 6; py++) {
     for (int tile = 0; tile < m.tiles; tile++) {
       const float* g = out.gradient + out.at(0, 0) + tile_corner(l, tile, out.full_w) * out_channels;
-      int below = out.full_w * out_channels;
-      for (int i = 0; i < out_channels; i += WIDTH) {
-        int to = tile * out_channels + i;
-        store(left + to, Along2::output_gradient(py, load(g + i), load(g + below + i)));
-        store(right + to, Along2::output_gradient(py, load(g + out_channels + i), load(g + below + out_channels + i)));
-      }
+      const float *below = g + out.row, *next = g + out_channels, *next_below = below + out_channels;
+      Along2::output_gradient(py, g, below, left + tile * out_channels, out_channels);
+      Along2::output_gradient(py, next, next_below, right + tile * out_channels, out_channels);
     }
     for (int px = 0; px < 6; px++) {
       int p = py * 6 + px;
-      for (int i = 0; i < size; i += WIDTH)
-        store(point + i, Along2::output_gradient(px, load(left + i), load(right + i)));
+      Along2::output_gradient(px, left, right, point, size);
       weighted_sums({m.tiles, in_c, out_c, m.back_taps, m.out_sequence, m.in_sequence, point,
                      m.back_filters + p * m.back_plane, nullptr, m.products + p * m.product_plane,
                      round_up(in_c, LANES), 1, 0, 0, 0});
@@ -562,18 +554,15 @@ static void weight_gradient_squares(const Layer& l, int slots) {
         int tile = t % m.tiles, pixel = tile / across * 2 * l.spec.out_w + tile % across * 2;
         const float* g = l.samples + (t / m.tiles * l.pixels + pixel) * LANES * stride + first;
         int after = LANES * stride, below = l.spec.out_w * after;
-        for (int s = 0; s < LANES; s++)
-          for (int i = 0; i < count; i += WIDTH) {
-            const float* at = g + s * stride + i;
-            int to = (t * LANES + s) * CHANNELS + i;
-            store(left + to, Along2::output_gradient(py, load(at), load(at + below)));
-            store(right + to, Along2::output_gradient(py, load(at + after), load(at + below + after)));
-          }
+        for (int s = 0; s < LANES; s++, g += stride) {
+          int to = (t * LANES + s) * CHANNELS;
+          Along2::output_gradient(py, g, g + below, left + to, count);
+          Along2::output_gradient(py, g + after, g + after + below, right + to, count);
+        }
       }
       for (int px = 0; px < 6; px++) {
         int p = py * 6 + px;
-        for (int i = 0; i < size; i += WIDTH)
-          store(point + i, Along2::output_gradient(px, load(left + i), load(right + i)));
+        Along2::output_gradient(px, left, right, point, size);
         channel_products(tiles, in_c, count, m.in_points + p * m.in_plane, m.in_sequence, m.taps, point, CHANNELS,
                          l.sums + p * sum_plane(l) + first, stride);
       }
