@@ -44,7 +44,7 @@ export const ODD_ARCHITECTURES: readonly ArchitectureSpec[] = [
   },
   {
     name: 'two convolutions in a row, 7x7 and 5x5, 33 filters',
-    inputShape: [13, 9, 3],
+    inputShape: [9, 8, 2],
     layers: [
       { kind: 'conv2d', filters: 33, kernelSize: 7, padding: 'same', activation: 'tanh' },
       { kind: 'conv2d', filters: 2, kernelSize: 5, activation: 'tanh' },
