@@ -1,0 +1,201 @@
+import { invalidOption, isCount } from '../options.js'
+import type { LayerwiseView } from '../zoo/views.js'
+
+/**
+ * Samples by features, read a few rows at a time: what classifiers learn from. A `WeightMatrix` is one, so that a zoo
+ * of any size needs only a few rows in memory; {@link arrayRows} makes one of plain numbers.
+ */
+export interface Rows {
+  readonly shape: readonly [rows: number, columns: number]
+  /** Rows `start` to `end` (exclusive), flat `[end - start, columns]`. */
+  rows(start: number, end: number): Float32Array
+  /** Names of the rows, used in messages. */
+  readonly names?: readonly string[] | undefined
+}
+
+/** Rows with a class each. What `flattenModelwise` gives is one. */
+export interface LabelledRows extends Rows {
+  /** Class of each row, an index into `classNames`. */
+  readonly labels: ArrayLike<number>
+  readonly classNames: readonly string[]
+}
+
+/**
+ * Numbers in memory as rows.
+ *
+ * @param data flat, `[n, columns]`
+ * @example
+ * arrayRows(Float32Array.of(1, 2, 3, 4, 5, 6), 3).shape // [2, 3]
+ */
+export function arrayRows(data: Float32Array, columns: number, names?: readonly string[]): Rows {
+  if (!isCount(columns) || data.length % columns !== 0) {
+    throw invalidOption('columns', columns, `does not divide ${data.length} values into rows`)
+  }
+  const count = data.length / columns
+  if (names && names.length !== count) {
+    throw invalidOption('names', names.length, `needs one for each of the ${count} rows`)
+  }
+  return {
+    shape: [count, columns],
+    rows: (start, end) => data.subarray(start * columns, end * columns),
+    names,
+  }
+}
+
+/**
+ * Rows with labels.
+ *
+ * @param classNames names by label; default the labels themselves
+ * @throws ZooError `option` when there is not one label, a whole number from 0, for each row.
+ */
+export function withLabels(
+  rows: Rows,
+  labels: ArrayLike<number>,
+  classNames?: readonly string[],
+): LabelledRows {
+  checkLabels(rows, labels)
+  const count = maximum(labels) + 1
+  if (classNames && classNames.length < count) {
+    throw invalidOption('classNames', classNames.length, `the labels need ${count}`)
+  }
+  return {
+    shape: rows.shape,
+    rows: (start, end) => rows.rows(start, end),
+    names: rows.names,
+    labels,
+    classNames: classNames ?? Array.from({ length: count }, (_, label) => String(label)),
+  }
+}
+
+/** Some rows of others, in the order of `indices`; nothing is read before it is asked for. */
+export function subsetRows(rows: Rows, indices: ArrayLike<number>): Rows {
+  const columns = rows.shape[1]
+  for (let i = 0; i < indices.length; i++) {
+    const index = indices[i]!
+    if (!(Number.isInteger(index) && index >= 0 && index < rows.shape[0])) {
+      throw invalidOption('row', index, `there are ${rows.shape[0]}`)
+    }
+  }
+  return {
+    shape: [indices.length, columns],
+    names: rows.names && Array.from(indices, index => rows.names![index]!),
+    rows(start, end) {
+      const out = new Float32Array((end - start) * columns)
+      // Neighbours are read together.
+      for (let first = start; first < end; ) {
+        let last = first + 1
+        while (last < end && indices[last] === indices[last - 1]! + 1) last++
+        out.set(rows.rows(indices[first]!, indices[last - 1]! + 1), (first - start) * columns)
+        first = last
+      }
+      return out
+    },
+  }
+}
+
+/** Several sources below one another; all have equal columns. */
+export function stackRows(parts: readonly Rows[]): Rows {
+  const columns = parts[0]?.shape[1] ?? 0
+  for (const { shape } of parts) {
+    if (shape[1] !== columns) throw invalidOption('columns', shape[1], `the first part has ${columns}`)
+  }
+  const starts = [0]
+  for (const { shape } of parts) starts.push(starts.at(-1)! + shape[0])
+  return {
+    shape: [starts.at(-1)!, columns],
+    names: parts.every(part => part.names) ? parts.flatMap(part => [...part.names!]) : undefined,
+    rows(start, end) {
+      const out = new Float32Array((end - start) * columns)
+      for (const [i, part] of parts.entries()) {
+        const [first, last] = [Math.max(start, starts[i]!), Math.min(end, starts[i + 1]!)]
+        if (first < last) {
+          out.set(part.rows(first - starts[i]!, last - starts[i]!), (first - start) * columns)
+        }
+      }
+      return out
+    },
+  }
+}
+
+/**
+ * One layer's weights of all networks of all classes, with labels: rows in the order of `flattenModelwise`.
+ *
+ * @example
+ * layerRows(await groupLayerwise(zoo), 'conv2d_2').shape // [10000, 48120]
+ */
+export function layerRows(byLayer: LayerwiseView, layer: string): LabelledRows {
+  const parts = byLayer.classNames.map(className => byLayer.matrix(className, layer))
+  return withLabels(
+    stackRows(parts),
+    Int32Array.from(parts.flatMap(({ labels }) => [...labels])),
+    parts[0]!.classNames,
+  )
+}
+
+/**
+ * Reads all rows in blocks of a few megabytes, and refuses NaN and infinity with the row's name.
+ *
+ * @throws ZooError `option`, e.g. `invalid weights; church_3 has a value that is no number, in column 17: NaN`
+ */
+export function* finiteBlocks(
+  rows: Rows,
+  blockRows = rowsPerBlock(rows),
+): Generator<{ start: number; end: number; data: Float32Array }> {
+  const count = rows.shape[0]
+  for (let start = 0; start < count; start += blockRows) {
+    const end = Math.min(start + blockRows, count)
+    yield { start, end, data: finiteRows(rows, start, end) }
+  }
+}
+
+/** Reads rows as {@link finiteBlocks} does. */
+export function finiteRows(rows: Rows, start: number, end: number): Float32Array {
+  const columns = rows.shape[1]
+  const data = rows.rows(start, end)
+  for (let row = start; row < end; row++) checkFinite(data, (row - start) * columns, columns, rows, row)
+  return data
+}
+
+/** 16 MB: enough for fast reads, little beside everything else. */
+const BLOCK_BYTES = 16 * 2 ** 20
+
+/** How many rows make a block of a few megabytes. */
+export function rowsPerBlock({ shape }: Rows): number {
+  return Math.max(1, Math.floor(BLOCK_BYTES / (4 * shape[1])))
+}
+
+function checkFinite(data: Float32Array, offset: number, columns: number, rows: Rows, row: number): void {
+  let sum = 0
+  for (let i = offset; i < offset + columns; i++) sum += data[i]!
+  // Float32 values cannot overflow a float64 sum, so it is finite exactly when all of them are.
+  if (Number.isFinite(sum)) return
+  const column = data.subarray(offset, offset + columns).findIndex(value => !Number.isFinite(value))
+  throw invalidOption(
+    'weights',
+    String(data[offset + column]),
+    `${rows.names?.[row] ?? `row ${row}`} has a value that is no finite number, in column ${column}`,
+  )
+}
+
+/** Refuses labels that do not fit the rows. */
+export function checkLabels(rows: Rows, labels: ArrayLike<number>): void {
+  if (labels.length !== rows.shape[0]) {
+    throw invalidOption('labels', labels.length, `needs one for each of the ${rows.shape[0]} rows`)
+  }
+  for (let i = 0; i < labels.length; i++) {
+    if (!(Number.isSafeInteger(labels[i]) && labels[i]! >= 0)) {
+      throw invalidOption('labels', labels[i], `need to be whole numbers from 0; row ${i} has`)
+    }
+  }
+}
+
+/** The different labels, ascending. */
+export function classesOf(labels: ArrayLike<number>): Int32Array {
+  return Int32Array.from(new Set(Array.from(labels))).sort()
+}
+
+function maximum(labels: ArrayLike<number>): number {
+  let most = -1
+  for (let i = 0; i < labels.length; i++) most = Math.max(most, labels[i]!)
+  return most
+}
