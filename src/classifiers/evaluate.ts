@@ -1,0 +1,134 @@
+import { checkOptionNames } from '../options.js'
+import type { LayerwiseView } from '../zoo/views.js'
+import type { Classifier, FitControl } from './classifier.js'
+import { checkLabels, type LabelledRows, layerRows, subsetRows } from './rows.js'
+import { type Evaluation, score } from './scoring.js'
+import {
+  checkSplit,
+  type KFoldOptions,
+  kFold,
+  type Split,
+  type SplitOptions,
+  stratifiedSplit,
+} from './splits.js'
+
+/** Options of {@link evaluate}. */
+export interface EvaluateOptions extends Omit<SplitOptions, 'classNames'>, FitControl {
+  /** A split made elsewhere, in place of `testShare` and `seed`. */
+  split?: Split
+}
+
+/**
+ * Fits a classifier on one part of the rows and scores it on the other, which it has not seen. Whatever the classifier
+ * learns, standardisation included, it learns from the training part.
+ *
+ * @example
+ * const rows = await flattenModelwise(zoo)
+ * const { accuracy, interval, chance } = await evaluate(new GaussianNaiveBayes(), rows, { testShare: 0.3, seed: 7 })
+ *
+ * @throws ZooError `option` for a single class, one network a class, a split that lacks a class, NaN weights.
+ */
+export async function evaluate(
+  classifier: Classifier,
+  data: LabelledRows,
+  options: EvaluateOptions = {},
+): Promise<Evaluation> {
+  checkOptionNames(options, ['split', 'testShare', 'seed', 'onProgress', 'signal'], 'evaluate')
+  const { onProgress, signal } = options
+  const split = splitFor(data, options)
+  const { train, predicted } = await fitAndPredict(classifier, data, split, { onProgress, signal })
+  const { classNames } = data
+  return score(pick(data.labels, split.test), predicted, { classNames, trained: train })
+}
+
+/** Options of {@link crossValidate}. */
+export interface CrossValidateOptions extends Omit<KFoldOptions, 'classNames'>, Pick<FitControl, 'signal'> {
+  /** Called after every fold. */
+  onProgress?: ((done: number, total: number) => void) | undefined
+}
+
+/**
+ * k-fold cross-validation: every row is tested once, by a classifier fitted on the other folds.
+ *
+ * @returns the score over all rows, and that of each fold
+ * @throws ZooError as {@link evaluate}.
+ */
+export async function crossValidate(
+  classifier: Classifier,
+  data: LabelledRows,
+  options: CrossValidateOptions = {},
+): Promise<Evaluation & { readonly folds: readonly Evaluation[] }> {
+  checkOptionNames(options, ['folds', 'seed', 'onProgress', 'signal'], 'crossValidate')
+  const { onProgress, signal, folds: count = 5, seed = 0 } = options
+  const { labels, classNames } = data
+  checkLabels(data, labels)
+  const splits = kFold(labels, { folds: count, seed, classNames })
+  const all = new Int32Array(labels.length)
+  const folds: Evaluation[] = []
+  for (const split of splits) {
+    const { train, predicted } = await fitAndPredict(classifier, data, split, { signal })
+    for (const [i, row] of split.test.entries()) all[row] = predicted[i]!
+    folds.push(score(pick(labels, split.test), predicted, { classNames, trained: train }))
+    onProgress?.(folds.length, splits.length)
+  }
+  return { ...score(labels, all, { classNames }), folds }
+}
+
+/** One layer's line in {@link evaluateLayers}. */
+export interface LayerEvaluation {
+  readonly layer: string
+  /** Weights of the layer. */
+  readonly columns: number
+  readonly evaluation: Evaluation
+}
+
+/**
+ * Evaluates a classifier on each layer's weights alone. All layers, and `evaluate` on the networks' whole weights with
+ * the same options, learn from and test on the same networks.
+ *
+ * @example
+ * await evaluateLayers(new GaussianNaiveBayes(), await groupLayerwise(zoo), { seed: 7 })
+ * // [{ layer: 'conv2d', columns: 456, evaluation: { accuracy: ... } }, ...]
+ */
+export async function evaluateLayers(
+  classifier: Classifier,
+  byLayer: LayerwiseView,
+  options: EvaluateOptions = {},
+): Promise<LayerEvaluation[]> {
+  const results: LayerEvaluation[] = []
+  for (const layer of byLayer.layerNames) {
+    const data = layerRows(byLayer, layer)
+    results.push({ layer, columns: data.shape[1], evaluation: await evaluate(classifier, data, options) })
+  }
+  return results
+}
+
+function splitFor(data: LabelledRows, { split, testShare, seed }: EvaluateOptions): Split {
+  const { labels, classNames } = data
+  checkLabels(data, labels)
+  const made =
+    split ??
+    stratifiedSplit(labels, {
+      ...(testShare !== undefined && { testShare }),
+      ...(seed !== undefined && { seed }),
+      classNames,
+    })
+  checkSplit(made, labels, classNames)
+  return made
+}
+
+async function fitAndPredict(
+  classifier: Classifier,
+  data: LabelledRows,
+  { train, test }: Split,
+  control: FitControl,
+) {
+  const trainLabels = pick(data.labels, train)
+  await classifier.fit(subsetRows(data, train), trainLabels, control)
+  const predicted = await classifier.predict(subsetRows(data, test))
+  return { train: trainLabels, predicted }
+}
+
+function pick(labels: ArrayLike<number>, rows: Uint32Array): Int32Array {
+  return Int32Array.from(rows, row => labels[row]!)
+}
