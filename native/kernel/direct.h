@@ -25,7 +25,7 @@ static void forward_direct(const Layer& l) {
           }
       }
     });
-    forward_own_pool(l, y, end);
+    forward_own_pool(l, {y, 0, end, out.w});
   }
 }
 

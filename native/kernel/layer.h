@@ -26,8 +26,7 @@ struct Tensor {
   int h, w, c;
   int top, left, full_h, full_w;
   int row; /* floats from a row to the next; 0: there is one row only, and every image row takes its turn in it */
-  float *value, *gradient;                /* of the group that is being worked on */
-  float *all_values, *all_gradients;      /* [groups at once][size] */
+  float *value, *gradient;
 
   int size() const { return (row ? full_h : 1) * full_w * c * LANES; }
   int at(int y, int x) const { return (y + top) * row + (x + left) * c * LANES; }
@@ -38,14 +37,15 @@ enum { DIRECT, ROWS, SQUARES };
 /* Scratch of the minimal filtering methods; see minimal.h. */
 struct Minimal {
   int tiles;                    /* per row of ROWS, per image of SQUARES */
-  int in_rows, out_rows;        /* of ROWS, handled at once in the forward and the backward pass */
+  int block_tiles, block_rows;  /* of ROWS, handled at once in the forward pass */
+  int in_rows, out_rows;        /* of ROWS, handled at once in the backward pass */
   int in_plane, out_plane;      /* floats from one point to the next, of in_points and products, out_points */
   int product_plane, filter_plane, back_plane;
   float *filters, *back_filters; /* G weights, for the forward and the backward pass */
   float *in_points, *out_points, *products;
-  float* all_in_points;         /* of ROWS: [groups at once][8][in_plane] */
   int32_t *taps, *back_taps;    /* of one point's convolution */
-  int32_t *in_sequence, *out_sequence; /* i * channels * LANES */
+  int32_t *in_sequence, *out_sequence;      /* i * channels * LANES */
+  int32_t *block_windows, *block_places;    /* of a block's tiles, in in_points and products */
 };
 
 struct Layer {
@@ -84,13 +84,22 @@ static void sum_lanes(const float* vectors, int count, float* sums) {
   }
 }
 
-/* Row y of the images [LANES], each [h][w][c], into a tensor. */
-static void load_image_row(const Tensor& t, const float* const* images, int y) {
+/* A group's images, each [h][w][c], and those that the group after it will want. */
+struct Images {
+  const float *now[LANES], *next[LANES];
+};
+
+/* Row y of the images into a tensor; meanwhile the next group's starts on its way from memory. */
+static void load_image_row(const Tensor& t, const Images& group, int y) {
+  const float* const* images = group.now;
   float* row = t.value + t.at(y, 0);
   const float* rows[LANES];
   int run = t.w * t.c, i = 0;
   for (; i + LANES <= run; i += LANES) {
-    for (int s = 0; s < LANES; s++) rows[s] = images[s] + y * run + i;
+    for (int s = 0; s < LANES; s++) {
+      rows[s] = images[s] + y * run + i;
+      __builtin_prefetch(group.next[s] + y * run + i, 0, 2);
+    }
     transpose_block(rows, row + i * LANES, LANES);
   }
   for (; i < run; i++)

@@ -146,6 +146,7 @@ WZ_INLINE void store_some(float* p, V v, int count) { __builtin_memcpy(p, &v, (s
 constexpr int POINTS = Along2::IN * Along2::IN;
 constexpr int BLOCK = 24;      /* outputs whose products of SQUARES lie together, [point][tile][BLOCK] */
 constexpr int CHANNELS = 32;   /* outputs whose gradients are transformed together */
+constexpr int BLOCK_TILES = 4, BLOCK_OUTPUTS = 6; /* of ROWS, whose products stay in the first-level cache */
 constexpr int SKEW = 5 * LANES; /* keeps the planes of the points off each other's cache sets */
 
 /* Which method fits a layer. */
@@ -165,26 +166,32 @@ static size_t sums_of(const Layer& l) {
   return l.method == SQUARES ? (size_t)POINTS * sum_plane(l) : l.inputs * columns;
 }
 
-static void plan_minimal(Layer& l, int together, int slots, Arena& arena) {
+static void plan_minimal(Layer& l, int slots, Arena& arena) {
   Minimal& m = l.minimal;
   const wz_layer& s = l.spec;
-  int in_c = s.in_c, out_c = s.out_c, most = in_c > out_c ? in_c : out_c, in_tiles, out_tiles;
+  int in_c = s.in_c, out_c = s.out_c, in_tiles, out_tiles;
   if (l.method == ROWS) {
     m.tiles = s.out_w / 4;
-    m.in_rows = s.out_h < 4 ? s.out_h : m.tiles > 4 ? 2 : 4; /* products and gradients that fit the nearer caches */
-    m.out_rows = s.out_h * m.tiles <= 36 ? s.out_h : m.tiles > 36 ? 1 : 36 / m.tiles;
+    m.block_tiles = m.tiles % 2 ? 1 : 2;
+    m.block_rows = BLOCK_TILES / m.block_tiles;
+    m.in_rows = s.in_h < 4 ? s.in_h : 4;
+    m.out_rows = s.out_h * m.tiles <= 64 ? s.out_h : m.tiles > 64 ? 1 : 64 / m.tiles;
     in_tiles = l.in->full_h * m.tiles;
     out_tiles = (l.first ? m.out_rows : s.out_h) * m.tiles;
     m.in_plane = in_tiles * in_c * LANES + SKEW;
     m.out_plane = out_tiles * out_c * LANES + SKEW;
-    m.product_plane = m.in_rows * m.tiles * most * LANES + SKEW;
+    m.product_plane = m.in_rows * m.tiles * in_c * LANES + SKEW; /* at least a block of outputs */
+    if (m.product_plane < BLOCK_TILES * BLOCK_OUTPUTS * LANES + SKEW)
+      m.product_plane = BLOCK_TILES * BLOCK_OUTPUTS * LANES + SKEW;
     m.filter_plane = m.back_plane = round_up(s.kernel_h * in_c * out_c + LANES, LANES);
     m.filters = arena.take<float>((size_t)Along4::IN * m.filter_plane);
     if (!l.first) m.back_filters = arena.take<float>((size_t)Along4::IN * m.back_plane);
-    m.in_points = m.all_in_points = arena.take<float>((size_t)Along4::IN * m.in_plane * together);
+    m.in_points = arena.take<float>((size_t)Along4::IN * m.in_plane);
     m.out_points = arena.take<float>((size_t)Along4::IN * m.out_plane);
     int sums = s.kernel_h * in_c * out_c + LANES; /* collect_rows keeps them there */
     m.products = arena.take<float>((size_t)Along4::IN * (m.product_plane > sums ? m.product_plane : sums));
+    m.block_windows = arena.take<int32_t>(BLOCK_TILES);
+    m.block_places = arena.take<int32_t>(BLOCK_TILES);
     m.taps = arena.take<int32_t>((size_t)s.kernel_h * in_c);
     m.back_taps = arena.take<int32_t>((size_t)s.kernel_h * out_c);
   } else {
@@ -212,6 +219,10 @@ static void plan_minimal(Layer& l, int together, int slots, Arena& arena) {
   for (int i = 0; i < in_tiles || i < out_tiles; i++) {
     m.in_sequence[i] = i * in_c * LANES;
     m.out_sequence[i] = i * out_c * LANES;
+  }
+  for (int i = 0; l.method == ROWS && i < BLOCK_TILES; i++) {
+    m.block_windows[i] = (i / m.block_tiles * m.tiles + i % m.block_tiles) * in_c * LANES;
+    m.block_places[i] = i * BLOCK_OUTPUTS * LANES;
   }
   int rows = l.method == ROWS ? s.kernel_h : 1;
   for (int k = 0; k < rows * in_c; k++) m.taps[k] = (k / in_c * m.tiles * in_c + k % in_c) * LANES;
@@ -261,16 +272,16 @@ static void transform_row(const Layer& l, int y) {
   }
 }
 
-/* products [8][tile][out][LANES] of the tiles from row y on, to activations. */
+/* products [8][tile][BLOCK_OUTPUTS][LANES] of a block, its outputs from `first` on, to activations. */
 template <int ACTIVATION>
-static void finish_rows(const Layer& l, int y, int tiles) {
+static void finish_rows(const Layer& l, int y, int tile, int tiles, int first, int count) {
   const Minimal& m = l.minimal;
   int channels = l.spec.out_c * LANES;
-  for (int tile = 0; tile < tiles; tile++) {
-    const float* from = m.products + tile * channels;
-    float* to = l.out->value + l.out->at(y + tile / m.tiles, tile % m.tiles * Along4::OUT);
-    for (int i = 0; i < channels; i += WIDTH) {
-      V f[Along4::IN], r[Along4::OUT], bias = splat(l.bias[i / LANES]);
+  for (int t = 0; t < tiles; t++) {
+    const float* from = m.products + m.block_places[t];
+    float* to = l.out->value + l.out->at(y + t / m.block_tiles, (tile + t % m.block_tiles) * Along4::OUT) + first * LANES;
+    for (int i = 0; i < count * LANES; i += WIDTH) {
+      V f[Along4::IN], r[Along4::OUT], bias = splat(l.bias[first + i / LANES]);
       WZ_UNROLL
       for (int p = 0; p < Along4::IN; p++) f[p] = load(from + p * m.product_plane + i);
       Along4::output(f, r);
@@ -284,22 +295,29 @@ static void finish_rows(const Layer& l, int y, int tiles) {
 }
 
 /* images: of the first layer, which fetches its input row by row; else null. */
-static void forward_rows(const Layer& l, const float* const* images) {
+static void forward_rows(const Layer& l, const Images* images) {
   const Minimal& m = l.minimal;
-  const Tensor& in = *l.in;
-  int in_c = l.spec.in_c, out_c = l.spec.out_c, rows = m.in_rows, ready = 0;
-  for (int y = 0; y < l.out->h; y += rows) {
-    int tiles = (l.out->h - y < rows ? l.out->h - y : rows) * m.tiles;
-    for (; ready < in.h && ready + in.top < y + rows - 1 + l.spec.kernel_h; ready++) {
-      if (images) load_image_row(in, images, ready);
-      transform_row(l, ready);
-    }
-    weighted_sums({tiles, out_c, l.spec.kernel_h * in_c, m.taps, m.in_sequence, m.out_sequence,
-                   m.in_points + y * m.tiles * in_c * LANES, m.filters, nullptr, m.products, out_c, Along4::IN,
-                   m.in_plane, m.filter_plane, m.product_plane});
-    with_activation(l.activation, [&](auto activation) { finish_rows<activation.value>(l, y, tiles); });
-    forward_own_pool(l, y, y + tiles / m.tiles);
+  const Tensor &in = *l.in, &out = *l.out;
+  for (int y = 0; y < in.h; y++) {
+    if (images) load_image_row(in, *images, y);
+    transform_row(l, y);
   }
+  bool pool_blocks = l.pool && m.block_rows % l.pool->spec.stride == 0 &&
+                     m.block_tiles * Along4::OUT % l.pool->spec.stride == 0;
+  for (int tile = 0; tile < m.tiles; tile += m.block_tiles)
+    for (int y = 0; y < out.h; y += m.block_rows) {
+      int rows = out.h - y < m.block_rows ? out.h - y : m.block_rows, tiles = rows * m.block_tiles;
+      split(out.c, BLOCK_OUTPUTS, [&](int first, int count) {
+        weighted_sums({tiles, count, l.spec.kernel_h * in.c, m.taps, m.block_windows, m.block_places,
+                       m.in_points + (y * m.tiles + tile) * in.c * LANES, m.filters + first, nullptr, m.products, out.c,
+                       Along4::IN, m.in_plane, m.filter_plane, m.product_plane});
+        with_activation(l.activation,
+                        [&](auto activation) { finish_rows<activation.value>(l, y, tile, tiles, first, count); });
+      });
+      if (pool_blocks)
+        forward_own_pool(l, {y, tile * Along4::OUT, y + rows, (tile + m.block_tiles) * Along4::OUT});
+    }
+  if (!pool_blocks) forward_own_pool(l, all_of(out));
 }
 
 /* The gradient of output rows y to y + rows, to bias sums and out_points [8][row][tile][out][LANES]. */
@@ -502,7 +520,7 @@ static void forward_squares(const Layer& l, int slot) {
                    nullptr, m.products, BLOCK, POINTS, m.in_plane, m.filter_plane, m.product_plane});
     with_activation(l.activation, [&](auto activation) { finish_squares<activation.value>(l, first, count); });
   }
-  forward_own_pool(l, 0, l.out->h);
+  forward_own_pool(l, all_of(*l.out));
 }
 
 static void input_gradient_squares(const Layer& l) {

@@ -12,15 +12,12 @@
 
 namespace WZ_NAMESPACE {
 
-constexpr int TOGETHER = 1;
-
 struct Network : wz_trainer {
   wz_settings settings;
   void* block; /* all memory but this struct */
   int layer_count, first_layer; /* first_layer: the first that has parameters */
   Layer layers[WZ_MAX_LAYERS];
   Tensor tensors[WZ_MAX_LAYERS + 1];
-  int together; /* groups that pass through a layer one after the other, while its weights are near */
   int slots;    /* groups whose transforms a layer of method SQUARES keeps until it uses them */
   float* zeros; /* one image */
   float *gradient, *moment, *velocity;
@@ -29,20 +26,21 @@ struct Network : wz_trainer {
 
 /* ---- one group of samples through one layer ---- */
 
-static void forward(const Network& n, int i, const float* const* images, int slot) {
+/* images: for the first layer. slot: where a layer of method SQUARES keeps its transforms. */
+static void forward(const Network& n, int i, const Images& images, int slot) {
   const Layer& l = n.layers[i];
   if (i == 0 && l.method != ROWS)
     for (int y = 0; y < l.in->h; y++) load_image_row(*l.in, images, y);
   switch (l.spec.kind) {
     case WZ_AVERAGE_POOL:
     case WZ_MAX_POOL:
-      if (!i || !n.layers[i - 1].pool) forward_pool(l, 0, l.out->h);
+      if (!i || !n.layers[i - 1].pool) forward_pool(l, all_of(*l.out));
       break;
     case WZ_CONV2D:
     case WZ_DENSE:
       switch (l.method) {
         case DIRECT: forward_direct(l); break;
-        case ROWS: forward_rows(l, i == 0 ? images : nullptr); break;
+        case ROWS: forward_rows(l, i == 0 ? &images : nullptr); break;
         case SQUARES: forward_squares(l, slot); break;
       }
       break;
@@ -65,19 +63,6 @@ static void backward(const Network& n, int i, int slot, bool flush) {
         case SQUARES: backward_squares(l, slot, flush); break;
       }
       break;
-  }
-}
-
-/* Turns all tensors to one of the groups that are at work together. */
-static void select_group(Network& n, int group) {
-  for (int i = 0; i <= n.layer_count; i++) {
-    Tensor& t = n.tensors[i];
-    t.value = t.all_values + group * t.size();
-    t.gradient = t.all_gradients + group * t.size();
-  }
-  for (int i = 0; i < n.layer_count; i++) {
-    Minimal& m = n.layers[i].minimal;
-    if (m.all_in_points) m.in_points = m.all_in_points + group * Along4::IN * m.in_plane;
   }
 }
 
@@ -144,35 +129,24 @@ static int32_t run_batch(Network& n, const wz_batch& batch, bool train, float* o
     __builtin_memset(l.bias_sums, 0, (size_t)l.spec.out_c * LANES * sizeof(float));
   }
   n.weights_changed = false;
-  for (int start = 0; start < batch.count; start += n.together * LANES) {
-    int rest = batch.count - start, groups = (rest + LANES - 1) / LANES;
-    groups = groups < n.together ? groups : n.together;
-    const float* images[TOGETHER][LANES];
-    uint8_t targets[TOGETHER][LANES];
-    for (int s = 0; s < groups * LANES; s++) {
-      size_t index = s >= rest ? 0 : batch.indices ? batch.indices[start + s] : (size_t)batch.first + start + s;
-      images[s / LANES][s % LANES] = s < rest ? batch.pixels + index * image : n.zeros;
-      targets[s / LANES][s % LANES] = s < rest ? batch.targets[index] : 0;
-    }
+  auto index_of = [&](int s) { return batch.indices ? (size_t)batch.indices[s] : (size_t)batch.first + s; };
+  auto image_of = [&](int s) { return s < batch.count ? batch.pixels + index_of(s) * image : n.zeros; };
+  for (int start = 0; start < batch.count; start += LANES) {
+    int samples = batch.count - start < LANES ? batch.count - start : LANES;
     int slot = train ? start / LANES % n.slots : 0;
-    for (int i = 0; i < n.layer_count; i++)
-      for (int g = 0; g < groups; g++) {
-        select_group(n, g);
-        forward(n, i, images[g], slot + g);
-      }
-    for (int g = 0; g < groups; g++) {
-      int done = start + g * LANES, samples = rest - g * LANES < LANES ? rest - g * LANES : LANES;
-      select_group(n, g);
-      Losses losses =
-          losses_of(n, targets[g], samples, batch.count, outputs ? outputs + (size_t)done * units : nullptr);
-      total.sum += losses.sum;
-      total.correct += losses.correct;
+    Images images;
+    uint8_t targets[LANES];
+    for (int s = 0; s < LANES; s++) {
+      images.now[s] = image_of(start + s);
+      images.next[s] = image_of(start + LANES + s);
+      if (s < samples) targets[s] = batch.targets[index_of(start + s)];
     }
+    for (int i = 0; i < n.layer_count; i++) forward(n, i, images, slot);
+    Losses losses = losses_of(n, targets, samples, batch.count, outputs ? outputs + (size_t)start * units : nullptr);
+    total.sum += losses.sum;
+    total.correct += losses.correct;
     for (int i = n.layer_count - 1; train && i >= n.first_layer; i--)
-      for (int g = 0; g < groups; g++) {
-        select_group(n, g);
-        backward(n, i, slot + g, slot + g + 1 == n.slots || start + (g + 1) * LANES >= batch.count);
-      }
+      backward(n, i, slot, slot + 1 == n.slots || start + LANES >= batch.count);
   }
   for (int i = 0; train && i < n.layer_count; i++) {
     const Layer& l = n.layers[i];
@@ -237,11 +211,11 @@ static void plan_tensors(Network& n, Arena& arena) {
     }
     t.row = i == 0 && n.layers[0].method == ROWS ? 0 : t.full_w * t.c * LANES;
     if (i && n.layers[i - 1].spec.kind == WZ_FLATTEN) { /* the same numbers, seen as a row */
-      t.all_values = n.tensors[i - 1].all_values;
-      t.all_gradients = n.tensors[i - 1].all_gradients;
+      t.value = n.tensors[i - 1].value;
+      t.gradient = n.tensors[i - 1].gradient;
     } else {
-      t.all_values = arena.take<float>((size_t)t.size() * n.together);
-      t.all_gradients = arena.take<float>((size_t)t.size() * n.together);
+      t.value = arena.take<float>((size_t)t.size());
+      t.gradient = arena.take<float>((size_t)t.size());
     }
   }
 }
@@ -263,7 +237,7 @@ static void plan_layer(const Network& n, Layer& l, Arena& arena) {
   l.sums = arena.take<float>(l.sum_count);
   if (l.by_channel)
     l.samples = arena.take<float>((size_t)l.pixels * (l.method == SQUARES ? n.slots : 1) * LANES * l.padded_outputs);
-  if (l.method != DIRECT) plan_minimal(l, n.together, n.slots, arena);
+  if (l.method != DIRECT) plan_minimal(l, n.slots, arena);
   if (!arena.block) return;
 
   l.weights = n.weights + s.kernel_offset;
@@ -313,8 +287,7 @@ static wz_trainer* create(const wz_layer* layers, int32_t layer_count, const wz_
   n->settings = *settings;
   n->beta1_power = n->beta2_power = 1;
   n->layer_count = layer_count;
-  n->together = n->max_batch > LANES ? TOGETHER : 1;
-  n->slots = round_up(n->max_batch < 8 * LANES ? n->max_batch : 8 * LANES, n->together * LANES) / LANES;
+  n->slots = round_up(n->max_batch < 8 * LANES ? n->max_batch : 8 * LANES, LANES) / LANES;
   bool first = true;
   for (int i = 0; i < layer_count; i++) {
     Layer& l = n->layers[i];

@@ -4,12 +4,18 @@
 
 namespace WZ_NAMESPACE {
 
-/* Output rows first to end of a 2 by 2 average. */
-static void forward_pool_of_four(const Layer& l, int first, int end) {
+/* A rectangle of pixels. */
+struct Area {
+  int y, x, end_y, end_x;
+};
+WZ_INLINE Area all_of(const Tensor& t) { return {0, 0, t.h, t.w}; }
+
+/* An area of the outputs of a 2 by 2 average. */
+static void forward_pool_of_four(const Layer& l, Area area) {
   const Tensor &in = *l.in, &out = *l.out;
   int stride = l.spec.stride, count = in.c * LANES;
-  for (int y = first; y < end; y++)
-    for (int x = 0; x < out.w; x++) {
+  for (int y = area.y; y < area.end_y; y++)
+    for (int x = area.x; x < area.end_x; x++) {
       const float *from = in.value + in.at(y * stride, x * stride), *below = from + in.row;
       float* to = out.value + out.at(y, x);
       for (int i = 0; i < count; i += WIDTH) {
@@ -19,16 +25,16 @@ static void forward_pool_of_four(const Layer& l, int first, int end) {
     }
 }
 
-/* Output rows first to end. */
-static void forward_pool(const Layer& l, int first, int end) {
+/* An area of the outputs. */
+static void forward_pool(const Layer& l, Area area) {
   if (l.spec.kind == WZ_AVERAGE_POOL && l.spec.kernel_h == 2 && l.spec.kernel_w == 2)
-    return forward_pool_of_four(l, first, end);
+    return forward_pool_of_four(l, area);
   const Tensor &in = *l.in, &out = *l.out;
   int size_h = l.spec.kernel_h, size_w = l.spec.kernel_w, stride = l.spec.stride, count = in.c * LANES;
   bool average = l.spec.kind == WZ_AVERAGE_POOL;
   V share = splat(1.0f / (float)(size_h * size_w));
-  for (int y = first; y < end; y++)
-    for (int x = 0; x < out.w; x++) {
+  for (int y = area.y; y < area.end_y; y++)
+    for (int x = area.x; x < area.end_x; x++) {
       const float* from = in.value + in.at(y * stride, x * stride);
       float* to = out.value + out.at(y, x);
       for (int i = 0; i < count; i += WIDTH) {
@@ -43,9 +49,11 @@ static void forward_pool(const Layer& l, int first, int end) {
     }
 }
 
-/* A layer's rows first to end are there: computes its pool as far as they reach. */
-static void forward_own_pool(const Layer& l, int first, int end) {
-  if (l.pool) forward_pool(*l.pool, first / l.pool->spec.stride, end / l.pool->spec.stride);
+/* An area of a layer's outputs is there, and all that lies before it: computes its own pool as far as it reaches. */
+static void forward_own_pool(const Layer& l, Area area) {
+  if (!l.pool) return;
+  int size = l.pool->spec.stride;
+  forward_pool(*l.pool, {area.y / size, area.x / size, area.end_y / size, area.end_x / size});
 }
 
 static void backward_pool(const Layer& l) {
