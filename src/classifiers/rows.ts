@@ -1,5 +1,6 @@
 import { invalidOption, isCount } from '../options.js'
 import type { LayerwiseView } from '../zoo/views.js'
+import { arraySource, WeightMatrix } from '../zoo/weight-matrix.js'
 
 /**
  * Samples by features, read a few rows at a time: what classifiers learn from. A `WeightMatrix` is one, so that a zoo
@@ -129,6 +130,37 @@ export function layerRows(byLayer: LayerwiseView, layer: string): LabelledRows {
     stackRows(parts),
     Int32Array.from(parts.flatMap(({ labels }) => [...labels])),
     parts[0]!.classNames,
+  )
+}
+
+/**
+ * Any rows as a `WeightMatrix`, for what takes nothing else: e.g. principal components of the training part of a split.
+ * Nothing is read before it is asked for.
+ *
+ * @example
+ * withPreprocessing(async train => {
+ *   const pca = await principalComponents(asWeightMatrix(train), { components: 50 })
+ *   return async rows => arrayRows(Float32Array.from((await pca.transform(asWeightMatrix(rows))).flat()), 50)
+ * }, new MlpClassifier())
+ */
+export function asWeightMatrix(rows: Rows): WeightMatrix {
+  const [count, columns] = rows.shape
+  const { labels = new Int32Array(count), classNames = ['0'] } = rows as Partial<LabelledRows>
+  return new WeightMatrix(
+    {
+      read(start, end, columnStart, columnEnd) {
+        const part = arraySource(rows.rows(start, end), columns)
+        return part.read(0, end - start, columnStart, columnEnd)
+      },
+      close: () => {},
+    },
+    {
+      names: rows.names ?? Array.from({ length: count }, (_, row) => `row ${row}`),
+      labels: Int32Array.from(labels),
+      classNames,
+      positions: Uint32Array.from({ length: count }, (_, row) => row),
+    },
+    [{ layer: 'features', part: 'kernel', shape: [columns], offset: 0, size: columns }],
   )
 }
 

@@ -2,7 +2,14 @@ import { describe, expect, it } from 'vitest'
 import { type Classifier, withPreprocessing } from '../../dist/classifiers/classifier.js'
 import { crossValidate, evaluate, evaluateLayers } from '../../dist/classifiers/evaluate.js'
 import { GaussianNaiveBayes } from '../../dist/classifiers/gaussian-naive-bayes.js'
-import { arrayRows, layerRows, stackRows, subsetRows, withLabels } from '../../dist/classifiers/rows.js'
+import {
+  arrayRows,
+  asWeightMatrix,
+  layerRows,
+  stackRows,
+  subsetRows,
+  withLabels,
+} from '../../dist/classifiers/rows.js'
 import { score, wilsonInterval } from '../../dist/classifiers/scoring.js'
 import { kFold, stratifiedSplit } from '../../dist/classifiers/splits.js'
 import { flattenModelwise, groupLayerwise } from '../../dist/index.js'
@@ -45,6 +52,10 @@ describe('rows', () => {
     expect(stacked.shape).toEqual([11, 2])
     expect(stacked.names!.slice(4, 6)).toEqual(['c', 'a'])
     expect([...stacked.rows(4, 7)]).toEqual([4, 5, 0, 1, 2, 3])
+    const matrix = asWeightMatrix(some)
+    expect(matrix).toMatchObject({ shape: [5, 2], names: ['e', 'f', 'a', 'b', 'c'] })
+    expect([...matrix.columns(1, 2)]).toEqual([9, 11, 1, 3, 5])
+    expect([...matrix.row(2)]).toEqual([0, 1])
     expect(() => subsetRows(rows, [6])).toThrow('invalid row; there are 6: 6')
     expect(() => stackRows([rows, arrayRows(new Float32Array(3), 3)])).toThrow('the first part has 2: 3')
     expect(() => arrayRows(new Float32Array(5), 2)).toThrow('does not divide 5 values into rows: 2')
