@@ -249,7 +249,7 @@ class Groups {
       sum += weight
       if (weight < min) min = weight
       if (weight > max) max = weight
-      if (weight < threshold && weight > -threshold) small++
+      if (Math.abs(weight) < threshold) small++
     }
     if (!Number.isFinite(sum)) throw notFinite(block, row)
     extent.min = min

@@ -45,16 +45,14 @@ export function countInto(
   const scale = bins / (high - low)
   for (let i = start; i < end; i++) {
     const value = data[i]!
-    if (value < low) counts[0]!++
-    else if (value > high) counts[bins + 1]!++
-    else {
-      let bin = ((value - low) * scale) | 0
-      if (bin >= bins) bin = bins - 1
+    if (value >= low && value < high) {
       // The quotient is rounded; the edges decide.
-      if (value < edges[bin]!) bin--
-      else if (value >= edges[bin + 1]! && bin < bins - 1) bin++
-      counts[bin + 1]!++
-    }
+      const bin = Math.min(((value - low) * scale) | 0, bins - 1)
+      if (value < edges[bin]!) counts[bin]!++
+      else if (value >= edges[bin + 1]!) counts[bin + 2]!++
+      else counts[bin + 1]!++
+    } else if (value < low) counts[0]!++
+    else counts[value > high ? bins + 1 : bins]!++
   }
 }
 

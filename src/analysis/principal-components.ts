@@ -165,10 +165,11 @@ async function fit(matrix: WeightMatrix, options: PrincipalComponentsOptions): P
       },
       { pass: iteration + 1, passes },
     )
-    for (const [j, applied] of next.vectors().entries()) {
+    const products = innerProducts(next.vectors(), vectors)
+    for (let j = 0; j < width; j++) {
       const column = iteration * width + j
-      for (const [i, vector] of vectors.entries()) {
-        const value = dot(vector, applied)
+      for (let i = 0; i < vectors.length; i++) {
+        const value = products[j * vectors.length + i]!
         scatter.set(i, column, value)
         scatter.set(column, i, value)
       }
@@ -314,11 +315,23 @@ class CenteredRows {
       const width = Math.min(CHUNK, this.size - from)
       for (const [i, row] of chosen.entries()) {
         const start = row * stride + columns[0] + from
-        for (let at = 0; at < width; at++) data[i * CHUNK + at] = block.data[start + at]! - mean[from + at]!
+        copyCentered(data, i * CHUNK, block.data, start, mean, from, width)
       }
       yield { from, width, data }
     }
   }
+}
+
+function copyCentered(
+  to: Float64Array,
+  toStart: number,
+  weights: Float32Array,
+  start: number,
+  mean: Float64Array,
+  meanStart: number,
+  count: number,
+): void {
+  for (let i = 0; i < count; i++) to[toStart + i] = weights[start + i]! - mean[meanStart + i]!
 }
 
 /** Vectors of weight space, flat `[padded, size]`; their number is rounded up to fours with zeros. */
@@ -369,23 +382,47 @@ class Basis {
   }
 
   /**
-   * Makes the vectors orthonormal, also to `earlier` ones: Gram-Schmidt, twice (which is enough: Giraud et al. 2005). A
-   * vector that depends on others becomes zero.
+   * Makes the vectors orthonormal, also to `earlier` ones: block Gram-Schmidt, twice (which is enough: Giraud et al.
+   * 2005). A vector that depends on others becomes zero.
    */
   orthonormalize(earlier: readonly Float64Array[]): void {
-    const done = [...earlier]
-    for (const vector of this.vectors()) {
-      const before = Math.sqrt(dot(vector, vector))
-      for (let round = 0; round < 2; round++) {
-        for (const other of done) addScaled(vector, other, -dot(vector, other))
+    const vectors = this.vectors()
+    for (let round = 0; round < 2; round++) {
+      const lengths = vectors.map(lengthOf)
+      const shares = innerProducts(vectors, earlier)
+      for (const from of chunkStarts(this.size)) {
+        for (const [i, vector] of vectors.entries()) {
+          for (const [j, other] of earlier.entries()) {
+            addScaled(vector, other, -shares[i * earlier.length + j]!, from, from + CHUNK)
+          }
+        }
       }
-      const after = Math.sqrt(dot(vector, vector))
-      const scale = after > 1e-12 * before ? 1 / after : 0
-      for (let at = 0; at < vector.length; at++) vector[at]! *= scale
-      done.push(vector)
+      for (const [i, vector] of vectors.entries()) {
+        for (const other of vectors.slice(0, i)) addScaled(vector, other, -dot(vector, other))
+        const length = lengthOf(vector)
+        const scale = length > 1e-12 * lengths[i]! ? 1 / length : 0
+        for (let at = 0; at < vector.length; at++) vector[at]! *= scale
+      }
     }
   }
 }
+
+/** All inner products of `a` and `b`, flat `[a, b]`. */
+function innerProducts(a: readonly Float64Array[], b: readonly Float64Array[]): Float64Array {
+  const products = new Float64Array(a.length * b.length)
+  const size = a[0]!.length
+  for (const from of chunkStarts(size)) {
+    const length = Math.min(CHUNK, size - from)
+    for (const [i, vector] of a.entries()) {
+      for (const [j, other] of b.entries()) {
+        products[i * b.length + j]! += innerProduct(vector, from, other, from, length)
+      }
+    }
+  }
+  return products
+}
+
+const chunkStarts = (size: number) => Array.from({ length: Math.ceil(size / CHUNK) }, (_, i) => i * CHUNK)
 
 /** The sum of vectors, each `shares[i]` times; of the two signs the one whose largest entry is positive. */
 function combined(vectors: readonly Float64Array[], shares: readonly number[]): Float64Array {
@@ -396,11 +433,13 @@ function combined(vectors: readonly Float64Array[], shares: readonly number[]): 
   return largest < 0 ? sum.map(value => -value) : sum
 }
 
-function addScaled(to: Float64Array, vector: Float64Array, share: number): void {
-  for (let i = 0; i < to.length; i++) to[i]! += share * vector[i]!
+function addScaled(to: Float64Array, vector: Float64Array, share: number, from = 0, end = to.length): void {
+  const last = Math.min(end, to.length)
+  for (let i = from; i < last; i++) to[i]! += share * vector[i]!
 }
 
 const dot = (a: Float64Array, b: Float64Array) => innerProduct(a, 0, b, 0, a.length)
+const lengthOf = (vector: Float64Array) => Math.sqrt(dot(vector, vector))
 
 const roundUp = (count: number) => 4 * Math.ceil(count / 4)
 
@@ -464,7 +503,7 @@ function addProducts(
   }
 }
 
-/** `out[4, n] += y[4, 4]^T x[4, n]`. */
+/** `out[4, n] += y[4, 4]^T x[4, n]`, two rows of `out` at a time. */
 function addCombinations(
   out: Float64Array,
   outStart: number,
@@ -476,18 +515,24 @@ function addCombinations(
   yStride: number,
   n: number,
 ): void {
-  for (let j = 0; j < 4; j++) {
-    const start = outStart + j * outStride
-    const y0 = y[yStart + j]!
-    const y1 = y[yStart + yStride + j]!
-    const y2 = y[yStart + 2 * yStride + j]!
-    const y3 = y[yStart + 3 * yStride + j]!
+  for (let j = 0; j < 4; j += 2) {
+    const a = outStart + j * outStride
+    const b = a + outStride
+    const a0 = y[yStart + j]!
+    const a1 = y[yStart + yStride + j]!
+    const a2 = y[yStart + 2 * yStride + j]!
+    const a3 = y[yStart + 3 * yStride + j]!
+    const b0 = y[yStart + j + 1]!
+    const b1 = y[yStart + yStride + j + 1]!
+    const b2 = y[yStart + 2 * yStride + j + 1]!
+    const b3 = y[yStart + 3 * yStride + j + 1]!
     for (let p = 0; p < n; p++) {
-      out[start + p]! +=
-        x[xStart + p]! * y0 +
-        x[xStart + CHUNK + p]! * y1 +
-        x[xStart + 2 * CHUNK + p]! * y2 +
-        x[xStart + 3 * CHUNK + p]! * y3
+      const x0 = x[xStart + p]!
+      const x1 = x[xStart + CHUNK + p]!
+      const x2 = x[xStart + 2 * CHUNK + p]!
+      const x3 = x[xStart + 3 * CHUNK + p]!
+      out[a + p]! += x0 * a0 + x1 * a1 + (x2 * a2 + x3 * a3)
+      out[b + p]! += x0 * b0 + x1 * b1 + (x2 * b2 + x3 * b3)
     }
   }
 }

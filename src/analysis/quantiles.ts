@@ -31,10 +31,9 @@ export class MagnitudeCounts {
     const bits = new Uint32Array(data.buffer, data.byteOffset + 4 * start, end - start)
     for (let i = 0; i < bits.length; i++) {
       const word = bits[i]! | 0
-      let bin = ((word & 0x7fffffff) >>> SHIFT) - FIRST + 1
-      if (bin < 0) bin = 0
-      else if (bin >= MAGNITUDES) bin = MAGNITUDES - 1
-      counts[word < 0 ? MAGNITUDES - 1 - bin : MAGNITUDES + bin]!++
+      const magnitude = Math.min(Math.max(((word & 0x7fffffff) >>> SHIFT) - FIRST + 1, 0), MAGNITUDES - 1)
+      // Without a branch on the sign, which cannot be predicted: -1 - magnitude for negative values.
+      counts[MAGNITUDES + (magnitude ^ (word >> 31))]!++
     }
   }
 

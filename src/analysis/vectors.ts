@@ -10,7 +10,10 @@ export type SumOverPairs = (
 // Four sums at once: one would wait for itself at every step.
 /** Squared Euclidean distance. */
 export const squaredDistance: SumOverPairs = (a, aStart, b, bStart, length) => {
-  let [s0, s1, s2, s3] = [0, 0, 0, 0]
+  let s0 = 0
+  let s1 = 0
+  let s2 = 0
+  let s3 = 0
   let i = 0
   for (; i + 3 < length; i += 4) {
     const d0 = a[aStart + i]! - b[bStart + i]!
@@ -27,7 +30,10 @@ export const squaredDistance: SumOverPairs = (a, aStart, b, bStart, length) => {
 }
 
 export const innerProduct: SumOverPairs = (a, aStart, b, bStart, length) => {
-  let [s0, s1, s2, s3] = [0, 0, 0, 0]
+  let s0 = 0
+  let s1 = 0
+  let s2 = 0
+  let s3 = 0
   let i = 0
   for (; i + 3 < length; i += 4) {
     s0 += a[aStart + i]! * b[bStart + i]!
