@@ -20,7 +20,7 @@ import {
   STANDARDIZATION,
   standardize,
 } from './mlp-network.js'
-import { finiteBlocks, finiteRows, type Rows, rowsPerBlock, subsetRows } from './rows.js'
+import { arrayRows, finiteBlocks, finiteRows, type Rows, rowsPerBlock, subsetRows } from './rows.js'
 import { RunningMoments } from './running-moments.js'
 import { splitByClass } from './splits.js'
 import { onBackend, silenceCpuBackend } from './tfjs-backend.js'
@@ -75,9 +75,10 @@ export interface MlpEpoch {
  * The paper's classifier of networks: a multilayer perceptron with batch normalisation, ReLU, dropout and softmax,
  * trained by Adam on cross-entropy. Equal options, rows and backend give equal weights.
  *
- * Rows are read batch by batch. The memory to count on is that of the first layer's `columns x hidden[0]` weights, about
- * 60 bytes each in `fit`: 1.4 GB for LeNet-5's 91,481 columns, where a step of 32 rows takes about a second. On
- * principal components of the networks ({@link withPreprocessing}) it takes milliseconds. No tensors outlive a call.
+ * Rows are read batch by batch (once where all are below 256 MB). The memory to count on is that of the first layer's
+ * `columns x hidden[0]` weights, about 60 bytes each in `fit`: 1.4 GB for LeNet-5's 91,481 columns, where a step of 32
+ * rows takes about a second. On principal components of the networks ({@link withPreprocessing}) it takes milliseconds.
+ * No tensors outlive a call.
  *
  * @example
  * const mlp = await new MlpClassifier({ seed: 7 }).fit(rows, rows.labels)
@@ -126,7 +127,13 @@ export class MlpClassifier implements Classifier {
     const targets = Int32Array.from({ length: labels.length }, (_, row) => classes.indexOf(labels[row]!))
     const { options } = this
     const { train, test: validation } = this.validationSplit(targets)
-    const data: TrainingData = { rows, targets, train, validation, classes: classes.length }
+    const data: TrainingData = {
+      rows: heldIfSmall(rows),
+      targets,
+      train,
+      validation,
+      classes: classes.length,
+    }
     const work = () => trainMlp(data, options, done => onProgress?.(done, options.epochs))
     const trained = await onBackend(options.backend, work, signal)
     this.fitted = { ...trained, columns: rows.shape[1], classes }
@@ -258,6 +265,15 @@ interface TrainingData {
   readonly train: Uint32Array
   readonly validation: Uint32Array
   readonly classes: number
+}
+
+/** Rows below this are read once; a small row costs more to look up in a file than to learn from. */
+const HELD_BYTES = 256 * 2 ** 20
+
+function heldIfSmall(rows: Rows): Rows {
+  const [count, columns] = rows.shape
+  if (4 * count * columns > HELD_BYTES) return rows
+  return arrayRows(rows.rows(0, count), columns, rows.names)
 }
 
 /** Mean and variance of every column, read once; a column that does not vary keeps its scale. */
