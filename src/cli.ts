@@ -90,7 +90,7 @@ withTrainFlags(
     .option('--out <directory>', 'the zoo directory; continued where it exists', 'zoo'),
   1000,
   25,
-).action(async (flags: TrainFlags) => finish(await train(flags, await loadImages(flags))))
+).action(async (flags: TrainFlags) => finish(await train(flags, await loadImages(flags)), flags))
 
 withTrainFlags(
   program
@@ -176,7 +176,7 @@ async function loadImages(flags: ImageFlags): Promise<ImageSet> {
   const options: ImageLoaderOptions = {
     skipBadImages,
     cache,
-    ...(cacheDir !== undefined && { cacheDir }),
+    cacheDir,
     signal: interruptSignal(),
     onProgress: progress => {
       if (progress.stage === 'skip') status.note(`left out ${progress.path}: ${progress.reason}`)
@@ -208,12 +208,12 @@ async function train(flags: TrainFlags, images: ImageSet): Promise<Zoo> {
     keep: flags.keep,
     seed: flags.seed,
     engine: flags.engine,
-    optimizer: { kind: optimizer, ...(learningRate !== undefined && { learningRate }) },
-    retryFailed: flags.retryFailed ?? false,
-    ...(samples !== undefined && { samplesPerNetwork: samples }),
-    ...(positiveFraction && { positiveFraction }),
-    ...(classes && { classes }),
-    ...(concurrency !== undefined && { concurrency }),
+    optimizer: { kind: optimizer, learningRate },
+    retryFailed: flags.retryFailed,
+    samplesPerNetwork: samples,
+    positiveFraction,
+    classes,
+    concurrency,
     signal: interruptSignal(),
   }
   const status = new StatusLine(quiet)
@@ -230,7 +230,9 @@ async function train(flags: TrainFlags, images: ImageSet): Promise<Zoo> {
           )
           announced = true
         }
-        status.show(trainingStatus(progress), progress.finished + progress.failed === progress.total)
+        const { stage, compiled, finished, failed, total } = progress
+        if (stage === 'compiling') status.show(`compiling ${count(compiled)} networks`)
+        else status.show(trainingStatus(progress), finished + failed === total)
       },
     })
     status.end()
@@ -252,8 +254,10 @@ async function demo(flags: TrainFlags): Promise<void> {
     images = generateImages({ classes: 10, trainPerClass: 200, validationPerClass: 50, seed: 1 })
   }
   const zoo = await train(flags, images)
-  finish(zoo)
-  const { class: name, index } = zoo.networks[0]!
+  finish(zoo, flags)
+  const first = zoo.networks[0]
+  if (flags.quiet || !first) return
+  const { class: name, index } = first
   console.log(`
 Next:
   npx weightzoo inspect ${flags.out} ${name} ${index}
@@ -262,8 +266,9 @@ Next:
 }
 
 /** Shows the finished zoo; failed networks make the command fail, after everything else has been shown. */
-function finish(zoo: Zoo): void {
-  console.log(`\n${metricsTable(summarize(zoo))}\n\n${filesOf(zoo)}`)
+function finish(zoo: Zoo, { quiet = false }: TrainFlags): void {
+  if (!quiet && zoo.networks.length > 0) console.log(`\n${metricsTable(summarize(zoo))}`)
+  if (!quiet) console.log(`\n${filesOf(zoo)}`)
   if (zoo.failures.length === 0) return
   const [first] = zoo.failures
   console.error(

@@ -7,6 +7,8 @@ import { ZooError } from './errors.js'
  * @throws ZooError `option`, e.g. `unknown option of trainZoo: "perclass"; did you mean "perClass"?`
  */
 export function checkOptionNames(options: object, known: readonly string[], what: string): void {
+  if (typeof options !== 'object' || options === null)
+    throw invalidOption('options', options, `${what} needs an object of options`)
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue
     throw new ZooError('option', `unknown option of ${what}: "${name}"; ${suggestion(name, known)}`, {

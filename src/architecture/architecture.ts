@@ -96,7 +96,7 @@ export interface Architecture {
   readonly parameters: readonly ParameterEntry[]
   /** Length of the flat weight vector. */
   readonly parameterCount: number
-  /** What the description was made from, as plain data. */
+  /** The network as plain data, every name and default filled in: what `zoo.json` stores. */
   readonly spec: ArchitectureSpec
 }
 
@@ -187,7 +187,28 @@ export function describeArchitecture(spec: ArchitectureSpec): Architecture {
   }
   if (offset === 0)
     throw invalidOption('architecture.layers', spec.name, 'needs at least one layer with parameters')
-  return { name: spec.name, inputShape: spec.inputShape, layers, parameters, parameterCount: offset, spec }
+  const { name, inputShape } = spec
+  const complete = { name, inputShape: [...inputShape] as const, layers: layers.map(toSpec) }
+  return { name, inputShape, layers, parameters, parameterCount: offset, spec: complete }
+}
+
+/** A layer as plain data with every default filled in: equal networks have equal specs, however they were written. */
+function toSpec(layer: Layer): LayerSpec {
+  const { name } = layer
+  switch (layer.kind) {
+    case 'conv2d': {
+      const { filters, kernelSize, strides, padding } = layer
+      const activation = layer.activation as Exclude<Activation, 'softmax'>
+      return { kind: 'conv2d', name, filters, kernelSize: [...kernelSize], strides, padding, activation }
+    }
+    case 'averagePooling2d':
+    case 'maxPooling2d':
+      return { kind: layer.kind, name, poolSize: layer.poolSize, strides: layer.strides }
+    case 'flatten':
+      return { kind: 'flatten', name }
+    case 'dense':
+      return { kind: 'dense', name, units: layer.units, activation: layer.activation }
+  }
 }
 
 function resolveLayer(spec: LayerSpec, name: string, inputShape: FeatureShape, isLast: boolean): Layer {

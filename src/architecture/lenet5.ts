@@ -8,9 +8,9 @@ import { toLayersModel } from './to-layers-model.js'
 /** Options of {@link lenet5Architecture}. */
 export interface LeNet5Options {
   /** Height, width, channels. Default `[32, 32, 3]`, the paper's; at least 28 x 28, which the third convolution needs. */
-  inputShape?: readonly [height: number, width: number, channels: number]
+  inputShape?: readonly [height: number, width: number, channels: number] | undefined
   /** Activation of every layer but the last. Default `tanh`, the paper's and LeCun's. */
-  activation?: Exclude<Activation, 'softmax'>
+  activation?: Exclude<Activation, 'softmax'> | undefined
 }
 
 /**

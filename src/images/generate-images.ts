@@ -6,15 +6,15 @@ import { allocateSplit, type ImageSet, type ImageSplit } from './image-set.js'
 /** Options of {@link generateImages}. */
 export interface GenerateImagesOptions {
   /** Number of classes, 2 to 10: the first so many of stripes, checks, discs, ... Default 10, as in Imagenette. */
-  classes?: number
+  classes?: number | undefined
   /** Training images of each class. Default 200: enough to learn from in a few epochs, made in about a second. */
-  trainPerClass?: number
+  trainPerClass?: number | undefined
   /** Validation images of each class. Default 50: accuracy of ten classes in steps of 0.2 %. */
-  validationPerClass?: number
+  validationPerClass?: number | undefined
   /** Height and width in pixels, at least 8. Default 32: what LeNet-5 takes. */
-  size?: number
+  size?: number | undefined
   /** Every other seed gives other images. Default 0. */
-  seed?: number
+  seed?: number | undefined
 }
 
 /**

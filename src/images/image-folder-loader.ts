@@ -34,31 +34,31 @@ export interface ImageLoaderOptions {
    * Height and width of the loaded images in pixels, or one number for both. Aspect ratio is not kept.
    * Default 32: what LeNet-5 takes.
    */
-  size?: number | readonly [height: number, width: number]
+  size?: number | readonly [height: number, width: number] | undefined
   /** 3 for RGB, 1 for grey (luminance). Default 3: grey files get three equal channels. */
-  channels?: 1 | 3
+  channels?: 1 | 3 | undefined
   /**
    * Whether to go on without images that cannot be decoded; they are listed in {@link ImageSet.skipped}.
    * Default false: a set that lacks images is another set, so leaving some out is the user's choice.
    */
-  skipBadImages?: boolean
+  skipBadImages?: boolean | undefined
   /**
    * Whether to keep the decoded images in `cacheDir` for the next load, and to take them from there. The cache is made
    * again when the source's size or time of change, an option or the decoder's version differs. Default true: it turns
    * many seconds into less than one, for 12 kB of disk per 32x32 RGB image.
    */
-  cache?: boolean
+  cache?: boolean | undefined
   /**
    * Folder for decoded images and downloads. Default: the environment's `WEIGHTZOO_CACHE`, else `weightzoo` in the
    * platform's place for caches (`~/.cache/weightzoo` on Linux).
    */
-  cacheDir?: string
+  cacheDir?: string | undefined
   /** Images decoded at the same time. Default: one per processor core, which keeps all of them busy. */
-  concurrency?: number
+  concurrency?: number | undefined
   /** Told what happens, often: redraw at your own pace. */
-  onProgress?: (progress: ImageProgress) => void
+  onProgress?: ((progress: ImageProgress) => void) | undefined
   /** Stops the loading with a ZooError `interrupted`. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 
 /** Options of {@link ImageFolderLoader}. */
@@ -69,15 +69,15 @@ export interface ImageFolderOptions extends ImageLoaderOptions {
    * Names of the split folders, which stand at the root of the source or below one top folder.
    * Default `{ train: 'train', validation: 'val' }`: as in Imagenette and ImageNet.
    */
-  splits?: { train: string; validation: string }
+  splits?: { train: string; validation: string } | undefined
   /** Name of the image set, for people to read. Default: the source's file name without extension. */
-  name?: string
+  name?: string | undefined
   /**
    * Class folder -> class name, in label order; other class folders are left out. (JavaScript puts keys that are
    * integers first, in ascending order.) Default: every class folder, in code-unit order, under its own name;
    * Imagenette's identifiers under the names of {@link IMAGENETTE_CLASSES}.
    */
-  classNames?: Readonly<Record<string, string>>
+  classNames?: Readonly<Record<string, string>> | undefined
 }
 
 /** Names of {@link ImageLoaderOptions}, for checking what a user gave. */
@@ -236,7 +236,12 @@ export class ImageFolderLoader {
       )
     }
     if (wanted.length > 256) throw sourceError(path, `${wanted.length} classes; needs at most 256`)
-    return wanted.map(folder => [folder, classNames?.[folder] ?? KNOWN_NAMES.get(folder) ?? folder])
+    const named = wanted.map((folder): [string, string] => [
+      folder,
+      classNames?.[folder] ?? KNOWN_NAMES.get(folder) ?? folder,
+    ])
+    checkClassNames(named.map(([, name]) => name))
+    return named
   }
 }
 

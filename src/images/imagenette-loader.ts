@@ -33,9 +33,9 @@ export interface ImagenetteOptions extends ImageLoaderOptions {
    * `'320px'` (340 MB), `'160px'` (99 MB) or `'full'` (1.6 GB). A folder of such a name is `./320px`.
    * Default `'320px'`: what the published dataset of networks was trained on.
    */
-  source?: ImagenetteName | (string & {})
+  source?: ImagenetteName | (string & {}) | undefined
   /** Where the archives are published. Default: fast.ai's own place; give another for a mirror. */
-  baseUrl?: string
+  baseUrl?: string | undefined
 }
 
 /**
@@ -81,6 +81,10 @@ export class ImagenetteLoader {
         `no such folder, archive or Imagenette name: "${source}"; ${suggestion(source, Object.keys(ARCHIVES))}`,
         { name: 'source', value: source },
       )
+    // Loaded like any folder, so that both loaders share one cache; only another set of classes has to be told apart.
+    const images = await new ImageFolderLoader({ ...options, source: path }).load()
+    const names = Object.values(IMAGENETTE_CLASSES)
+    if (images.classNames.join() === names.join()) return images
     return new ImageFolderLoader({ ...options, source: path, classNames: IMAGENETTE_CLASSES }).load()
   }
 

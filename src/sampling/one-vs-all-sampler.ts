@@ -11,12 +11,12 @@ export interface OneVsAllSamplerOptions {
    * different images while 9-10 % of positives stays possible for every class. A set too small for 9,000 gives 95 %
    * of what its scarcest class allows, or the next smaller number of which 9-10 % is whole.
    */
-  samplesPerNetwork?: number
+  samplesPerNetwork?: number | undefined
   /**
    * Smallest and largest share of positives; each network draws its own, uniformly. Default `[0.09, 0.10]`, the
    * paper's section 2 ("9-10 %"). A class with too few images draws from the part of the range that it reaches.
    */
-  positiveFraction?: readonly [min: number, max: number]
+  positiveFraction?: readonly [min: number, max: number] | undefined
 }
 
 /** The training set of one network. */

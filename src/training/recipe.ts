@@ -12,27 +12,33 @@ import type { OptimizerSettings } from './engine.js'
 /** What a user may say about how networks are trained; everything left out is the paper's recipe. */
 export interface RecipeOptions {
   /** Default: LeNet-5 on the images' shape. Must end in one sigmoid unit. */
-  architecture?: Architecture | ArchitectureSpec
+  architecture?: Architecture | ArchitectureSpec | undefined
   /** Training images per network; default 9,000 (see `OneVsAllSampler`). */
-  samplesPerNetwork?: number
+  samplesPerNetwork?: number | undefined
   /** Smallest and largest share of positives; default `[0.09, 0.10]`, the paper's. */
-  positiveFraction?: readonly [min: number, max: number]
+  positiveFraction?: readonly [min: number, max: number] | undefined
   /** Passes over a network's training set; default 25, the paper's (its published code says 20). */
-  epochs?: number
+  epochs?: number | undefined
   /** Images per optimiser step; default 128, the published code's. */
-  batchSize?: number
+  batchSize?: number | undefined
   /** Default `adam`: Adam at 1e-3, 0.9, 0.999, epsilon 1e-7, Keras's defaults, which the published code keeps. */
-  optimizer?: 'adam' | 'sgd' | OptimizerOptions
+  optimizer?: 'adam' | 'sgd' | OptimizerOptions | undefined
   /** Which epoch's weights a network keeps: `last` (default, the paper's) or `best`, the lowest validation loss. */
-  keep?: 'last' | 'best'
+  keep?: 'last' | 'best' | undefined
   /** Every random draw follows from it; a whole number from 0 to 2^53 - 1, default 0. */
-  seed?: number
+  seed?: number | undefined
 }
 
 /** An optimiser with some of its settings; the rest are Keras's defaults. */
 export type OptimizerOptions =
-  | { kind: 'adam'; learningRate?: number; beta1?: number; beta2?: number; epsilon?: number }
-  | { kind: 'sgd'; learningRate?: number; momentum?: number }
+  | {
+      kind: 'adam'
+      learningRate?: number | undefined
+      beta1?: number | undefined
+      beta2?: number | undefined
+      epsilon?: number | undefined
+    }
+  | { kind: 'sgd'; learningRate?: number | undefined; momentum?: number | undefined }
 
 /** The complete recipe of a zoo's networks, as `zoo.json` holds it: two zoos of one recipe, image set and arithmetic are equal. */
 export interface Recipe {
@@ -76,8 +82,8 @@ export function resolveRecipe(options: RecipeOptions, images: ImageSet): Recipe 
   }
   const { samplesPerNetwork, positiveFraction } = new OneVsAllSampler({
     images,
-    ...(options.samplesPerNetwork !== undefined && { samplesPerNetwork: options.samplesPerNetwork }),
-    ...(options.positiveFraction !== undefined && { positiveFraction: options.positiveFraction }),
+    samplesPerNetwork: options.samplesPerNetwork,
+    positiveFraction: options.positiveFraction,
   })
   return {
     architecture: resolveArchitecture(options.architecture, images),

@@ -1,13 +1,16 @@
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { ParameterEntry } from '../architecture/architecture.js'
 import { ZooError } from '../errors.js'
+import { checkOptionNames } from '../options.js'
 import { networkName, safeName, writeWhole, ZOO_FILES } from './files.js'
-import { type Hdf5Reader, type Hdf5Writer, openHdf5, writeHdf5 } from './hdf5.js'
+import { type Hdf5Writer, openHdf5, writeHdf5 } from './hdf5.js'
 import type { NetworkRecord } from './ledger.js'
 import { arraySource, layerRange, type RowInfo } from './weight-matrix.js'
-import type { Zoo } from './zoo.js'
+import { openZoo, type Zoo } from './zoo.js'
 
 /** Options of {@link compileZoo}. */
 export interface CompileOptions {
@@ -24,13 +27,46 @@ const BLOCK = 64
 
 /**
  * Writes the compiled files of a zoo from its model files: `metrics.csv`, `modelwise.h5` and `layerwise.h5` (paper,
- * section 2, "modelwise" and "layerwise"). One pass over the models, a few MB of memory whatever their number; every
- * network is checked against the ledger's hash. Rows are in the order of `zoo.networks`, so equal zoos give equal
- * files. A selection compiles the whole zoo.
+ * section 2, "modelwise" and "layerwise"). They hold every network that the directory has now, also where `zoo` is a
+ * selection or older. One pass over the models, {@link BLOCK} of them in memory; every network is checked against the
+ * ledger's hash. Rows are in the order of `zoo.networks`, so equal zoos give equal files.
  *
- * @throws ZooError `zoo` naming a damaged model file, or the file that cannot be written.
+ * @throws ZooError `zoo` naming a damaged model file, or the file that cannot be written; `interrupted` when `signal` is
+ * aborted, with the compiled files as they were.
  */
-export async function compileZoo(zoo: Zoo, { onProgress, signal }: CompileOptions = {}): Promise<void> {
+export async function compileZoo(zoo: Zoo, options: CompileOptions = {}): Promise<void> {
+  checkOptionNames(options, ['onProgress', 'signal'], 'compileZoo')
+  await inTurn(zoo.path, async () => writeCompiled(await openZoo(zoo.path), options))
+}
+
+/**
+ * Makes the compiled files where one is missing, damaged or of other networks than the directory's, and returns the
+ * networks that they are of.
+ */
+export async function ensureCompiled(zoo: Zoo, options: CompileOptions): Promise<readonly NetworkRecord[]> {
+  return inTurn(zoo.path, async () => {
+    if (await isCompiled(zoo)) return zoo.allNetworks
+    // The directory may have grown since `zoo` was opened; a file of fewer networks must not replace one of more.
+    const present = await openZoo(zoo.path)
+    if (!(await isCompiled(present))) await writeCompiled(present, options)
+    return present.allNetworks
+  })
+}
+
+const compiling = new Map<string, Promise<unknown>>()
+
+/** One compilation of a directory at a time: two would write the same files. */
+function inTurn<T>(zooPath: string, work: () => Promise<T>): Promise<T> {
+  const key = resolve(zooPath)
+  const turn = (compiling.get(key) ?? Promise.resolve()).then(work)
+  compiling.set(
+    key,
+    turn.catch(() => {}),
+  )
+  return turn
+}
+
+async function writeCompiled(zoo: Zoo, options: CompileOptions): Promise<void> {
   const networks = zoo.allNetworks
   if (networks.length === 0) {
     throw new ZooError('zoo', `nothing to compile: ${zoo.path} has no finished network`, { path: zoo.path })
@@ -42,13 +78,35 @@ export async function compileZoo(zoo: Zoo, { onProgress, signal }: CompileOption
       writeHdf5(modelwise, modelwiseFile =>
         writeHdf5(layerwise, async layerwiseFile => {
           const writers = [startModelwise(modelwiseFile, zoo), startLayerwise(layerwiseFile, zoo)]
-          await forEachBlock(zoo, networks, { onProgress, signal }, (start, data) => {
+          await forEachBlock(zoo, networks, options, (start, data) => {
             for (const write of writers) write(start, data)
           })
         }),
       ),
     ),
   )
+}
+
+async function isCompiled(zoo: Zoo): Promise<boolean> {
+  const state = stateOf(zoo.allNetworks)
+  for (const name of [ZOO_FILES.modelwise, ZOO_FILES.layerwise]) {
+    if ((await compiledState(join(zoo.path, name))) !== state) return false
+  }
+  return existsSync(join(zoo.path, ZOO_FILES.metrics))
+}
+
+/** Which networks a compiled file is of; `undefined` for a missing or damaged one, which is as good as none. */
+async function compiledState(path: string): Promise<unknown> {
+  try {
+    const file = await openHdf5(path)
+    try {
+      return file.attribute('networks_sha256')
+    } finally {
+      file.close()
+    }
+  } catch {
+    return undefined
+  }
 }
 
 /** Takes networks `start` onwards, flat `[n, parameterCount]`. */
@@ -144,36 +202,22 @@ export async function forEachBlock(
   for (let start = 0; start < networks.length; start += BLOCK) {
     const block = networks.slice(start, start + BLOCK)
     const data = new Float32Array(block.length * stride)
+    // h5wasm is synchronous: without a turn of the event loop, no signal, timer or redraw ever comes through.
+    await nextTurn()
     for (const [i, network] of block.entries()) {
       if (signal?.aborted) {
-        throw new ZooError('interrupted', `interrupted after ${start + i} of ${networks.length} networks`, {
-          finished: start + i,
-        })
+        throw new ZooError(
+          'interrupted',
+          `interrupted after reading ${start + i} of ${networks.length} networks; all networks trained are kept`,
+          {
+            finished: start + i,
+          },
+        )
       }
       data.set(await zoo.weights(network.class, network.index), i * stride)
       onProgress?.(start + i + 1, networks.length)
     }
     take(start, data)
-  }
-}
-
-/** The compiled file, made first where it is missing or of other networks than the ledger's. */
-export async function openCompiled(zoo: Zoo, name: string, options: CompileOptions): Promise<Hdf5Reader> {
-  const path = join(zoo.path, name)
-  if (!(await isCurrent(path, zoo))) {
-    const { onProgress, signal } = options
-    await compileZoo(zoo, { onProgress, signal })
-  }
-  return openHdf5(path)
-}
-
-async function isCurrent(path: string, zoo: Zoo): Promise<boolean> {
-  // A damaged file is as good as none: it is made again.
-  const file = await openHdf5(path).catch(() => undefined)
-  try {
-    return file?.attribute('networks_sha256') === stateOf(zoo.allNetworks)
-  } finally {
-    file?.close()
   }
 }
 
@@ -184,6 +228,10 @@ function stateOf(networks: readonly NetworkRecord[]): string {
   return hash.digest('hex')
 }
 
+/**
+ * What the rows of a matrix are, and where its source has them.
+ * @throws ZooError `zoo` for a network that the source lacks: one that was in the ledger and is so no more.
+ */
 export function rowInfo(
   zoo: Zoo,
   networks: readonly NetworkRecord[],
@@ -194,7 +242,11 @@ export function rowInfo(
     names,
     labels: Int32Array.from(networks, network => zoo.classNames.indexOf(network.class)),
     classNames: zoo.classNames,
-    positions: Uint32Array.from(names, name => positions.get(name)!),
+    positions: Uint32Array.from(names, name => {
+      const position = positions.get(name)
+      if (position !== undefined) return position
+      throw new ZooError('zoo', `${name} is no longer in ${zoo.path}; open the zoo again`, { path: zoo.path })
+    }),
   }
 }
 

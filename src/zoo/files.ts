@@ -11,6 +11,7 @@ export const ZOO_FILES = {
   metrics: 'metrics.csv',
   modelwise: 'modelwise.h5',
   layerwise: 'layerwise.h5',
+  lock: 'zoo.lock',
 } as const
 
 /** `church_3`: a network's name in messages, files and compiled datasets. */
@@ -23,9 +24,12 @@ export function modelPath(zooPath: string, className: string, index: number): st
   return join(zooPath, ZOO_FILES.models, `${networkName(safeName(className), index)}.weights.h5`)
 }
 
-/** A class name as part of a file or HDF5 path: everything but letters, digits, `_`, `-` and `.` as %XX of its UTF-8. */
+/**
+ * A class name as part of a file or HDF5 path: everything but letters, digits, `_`, `-` and `.`, and a dot in front, as
+ * %XX of its UTF-8.
+ */
 export function safeName(name: string): string {
-  return name.replace(/[^A-Za-z0-9_.-]/gu, character =>
+  return name.replace(/^\.|[^A-Za-z0-9_.-]/gu, character =>
     [...Buffer.from(character)].map(byte => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),
   )
 }
@@ -37,33 +41,45 @@ export function weightsHash(weights: Float32Array): string {
     .digest('hex')
 }
 
+/** End of the names of unfinished files; each process has its own, so that two of them cannot mix their bytes. */
+export const TEMPORARY = /\.\d+\.tmp$/
+
 /**
  * Makes a file appear whole or not at all: written under a temporary name beside it, synced to the disk, renamed.
  *
  * @throws ZooError `zoo` naming the file when it cannot be written.
  */
 export async function writeWhole(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
-  const temporary = `${path}.tmp`
+  const temporary = `${path}.${process.pid}.tmp`
   try {
     await mkdir(dirname(path), { recursive: true })
     await write(temporary)
-    await syncToDisk(temporary)
+    await syncFile(temporary)
     await rename(temporary, path)
-    await syncToDisk(dirname(path))
+    await syncDirectory(dirname(path))
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {})
-    if (error instanceof ZooError) throw error
+    // Errors of the file system have a code; anything else is not about this file.
+    if (!(error instanceof Error && 'code' in error)) throw error
     throw new ZooError('zoo', `cannot write ${path}: ${reasonOf(error)}`, { path }, { cause: error })
   }
 }
 
-async function syncToDisk(path: string): Promise<void> {
+async function syncFile(path: string): Promise<void> {
+  const handle = await open(path, 'r+')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Makes a rename last. Windows cannot sync a directory, and need not. */
+async function syncDirectory(path: string): Promise<void> {
+  if (process.platform === 'win32') return
   const handle = await open(path, 'r')
   try {
     await handle.sync()
-  } catch (error) {
-    // Windows cannot sync a directory, and need not.
-    if (process.platform !== 'win32') throw error
   } finally {
     await handle.close()
   }

@@ -95,6 +95,9 @@ export class Hdf5Writer {
         shape: [1, columns],
         maxshape: [null, columns],
         chunks: [chunkRows, columns],
+        // HDF5's filter number 3, fletcher32: a flipped bit is an error then, not other weights.
+        compression: 3,
+        compression_opts: [],
       })
       created.resize([rows, columns])
       return created
@@ -159,6 +162,8 @@ export function openHdf5(path: string): Promise<Hdf5Reader> {
 
 /** A file open for reading. Every read that fails names the file. */
 export class Hdf5Reader {
+  private open = true
+
   // Private, so that h5wasm's types stay out of the published declarations.
   private constructor(
     readonly path: string,
@@ -202,6 +207,8 @@ export class Hdf5Reader {
   }
 
   close(): void {
+    if (!this.open) return
+    this.open = false
     this.file.close()
   }
 
@@ -212,6 +219,8 @@ export class Hdf5Reader {
   }
 
   private guard<T>(read: () => T): T {
+    if (!this.open)
+      throw new ZooError('zoo', `${this.path} is closed: read before close()`, { path: this.path })
     try {
       return read()
     } catch (error) {

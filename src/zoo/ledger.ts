@@ -1,3 +1,4 @@
+import { constants } from 'node:fs'
 import { open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { reasonOf, ZooError } from '../errors.js'
@@ -88,10 +89,14 @@ export async function readLedger(zooPath: string): Promise<LedgerRecord[]> {
 function parseLine(line: string): LedgerRecord | undefined {
   try {
     const record = JSON.parse(line) as LedgerRecord
-    const known = record.status === 'finished' || record.status === 'failed'
-    return known && typeof record.class === 'string' && Number.isSafeInteger(record.index)
-      ? record
-      : undefined
+    const named = typeof record.class === 'string' && Number.isSafeInteger(record.index)
+    const whole =
+      record.status === 'finished'
+        ? typeof record.sha256 === 'string' &&
+          typeof record.metrics?.accuracy === 'number' &&
+          Boolean(record.history)
+        : record.status === 'failed'
+    return named && whole ? record : undefined
   } catch {
     return undefined
   }
@@ -102,25 +107,46 @@ export class LedgerWriter {
   private constructor(
     private readonly path: string,
     private readonly handle: Awaited<ReturnType<typeof open>>,
+    /** Where the next line starts: a line that was cut off by a full disk is written over. */
+    private end: number,
   ) {}
 
   /** Opens the ledger for appending and cuts off a line that a crash left unfinished. */
   static async open(zooPath: string): Promise<LedgerWriter> {
     const path = join(zooPath, ZOO_FILES.ledger)
     try {
-      const handle = await open(path, 'a+')
-      const text = await handle.readFile()
-      await handle.truncate(text.lastIndexOf('\n'.charCodeAt(0)) + 1)
-      return new LedgerWriter(path, handle)
+      // Not 'a+': Windows cannot truncate what is open for appending.
+      const handle = await open(path, constants.O_RDWR | constants.O_CREAT)
+      try {
+        const text = await handle.readFile()
+        const end = text.lastIndexOf('\n'.charCodeAt(0)) + 1
+        if (end < text.length) await handle.truncate(end)
+        return new LedgerWriter(path, handle, end)
+      } catch (error) {
+        await handle.close()
+        throw error
+      }
     } catch (error) {
       throw new ZooError('zoo', `cannot write ${path}: ${reasonOf(error)}`, { path }, { cause: error })
     }
   }
 
-  async append(record: LedgerRecord): Promise<void> {
+  /** One line after the other, in the order of the calls. */
+  append(record: LedgerRecord): Promise<void> {
+    const turn = this.last.then(() => this.write(record))
+    this.last = turn.catch(() => {})
+    return turn
+  }
+
+  private last: Promise<void> = Promise.resolve()
+
+  private async write(record: LedgerRecord): Promise<void> {
+    const line = Buffer.from(`${JSON.stringify(record)}\n`)
     try {
-      await this.handle.appendFile(`${JSON.stringify(record)}\n`)
+      for (let at = 0; at < line.length; )
+        at += (await this.handle.write(line, at, line.length - at, this.end + at)).bytesWritten
       await this.handle.datasync()
+      this.end += line.length
     } catch (error) {
       throw new ZooError(
         'zoo',

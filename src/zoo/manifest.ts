@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { ParameterEntry } from '../architecture/architecture.js'
+import type { ArchitectureSpec, ParameterEntry } from '../architecture/architecture.js'
 import { ZooError } from '../errors.js'
 import type { Recipe } from '../training/recipe.js'
 import { writeWhole, ZOO_FILES } from './files.js'
@@ -53,7 +53,23 @@ export async function readManifest(zooPath: string): Promise<ZooManifest | undef
       { path },
     )
   }
+  const { recipe, classNames, plan, images } = manifest
+  for (const [name, value] of Object.entries({
+    recipe,
+    'recipe.architecture': recipe?.architecture,
+    plan,
+    images,
+  })) {
+    if (typeof value !== 'object' || value === null) throw incomplete(path, name)
+  }
+  if (!Array.isArray(classNames) || !classNames.every(name => typeof name === 'string')) {
+    throw incomplete(path, 'classNames')
+  }
   return manifest
+}
+
+function incomplete(path: string, name: string): ZooError<'zoo'> {
+  return new ZooError('zoo', `${path} lacks ${name}, or has it in another form`, { path })
 }
 
 export function writeManifest(zooPath: string, manifest: ZooManifest): Promise<void> {
@@ -63,27 +79,38 @@ export function writeManifest(zooPath: string, manifest: ZooManifest): Promise<v
 }
 
 /**
- * In what the networks of two manifests differ, as `name: is, was`; empty when their networks would be the same. How
+ * In what the networks of two manifests differ, as `name is, was`; empty when their networks would be the same. How
  * many are planned makes no difference: a zoo may grow.
  */
 export function differences(wanted: ZooManifest, present: ZooManifest): string[] {
-  const { recipe: wantedRecipe, ...wantedRest } = wanted
-  const { recipe: presentRecipe, ...presentRest } = present
-  const pairs: [string, unknown, unknown][] = [
-    ...Object.entries(wantedRecipe).map(([name, value]): [string, unknown, unknown] => [
-      name,
-      value,
-      presentRecipe?.[name as keyof Recipe],
-    ]),
-    ['images', wantedRest.images.fingerprint.slice(0, 12), presentRest.images?.fingerprint.slice(0, 12)],
-    ['arithmetic', wantedRest.arithmetic, presentRest.arithmetic],
+  const { architecture, ...recipe } = wanted.recipe
+  const { architecture: presentArchitecture, ...presentRecipe } = present.recipe
+  return [
+    ...compare('architecture', describe(architecture), describe(presentArchitecture)),
+    ...Object.entries(recipe).flatMap(([name, value]) =>
+      compare(name, value, presentRecipe[name as keyof typeof presentRecipe]),
+    ),
+    ...compare('images', wanted.images.fingerprint?.slice(0, 12), present.images.fingerprint?.slice(0, 12)),
+    ...compare('arithmetic', wanted.arithmetic, present.arithmetic),
   ]
-  return pairs
-    .filter(([, is, was]) => JSON.stringify(is) !== JSON.stringify(was))
-    .map(([name, is, was]) => `${name} is ${shorten(is)}, was ${shorten(was)}`)
 }
 
-function shorten(value: unknown): string {
-  if (typeof value === 'object' && value !== null && 'name' in value) return String(value.name)
-  return typeof value === 'string' ? `"${value}"` : JSON.stringify(value)
+/** Layers by name, so that the first one that differs can be told. */
+function describe({ name, inputShape, layers }: ArchitectureSpec): Record<string, unknown> {
+  const byName = layers.map((layer, position) => [`layer ${layer.name ?? position}`, layer])
+  return { name, inputShape, ...Object.fromEntries(byName) }
+}
+
+function compare(name: string, is: unknown, was: unknown): string[] {
+  if (JSON.stringify(is) === JSON.stringify(was)) return []
+  if (isRecord(is) && isRecord(was)) {
+    const keys = [...new Set([...Object.keys(is), ...Object.keys(was)])]
+    const first = keys.flatMap(key => compare(`${name} ${key}`, is[key], was[key])).at(0)
+    return first ? [first] : []
+  }
+  return [`${name} is ${JSON.stringify(is)}, was ${JSON.stringify(was)}`]
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,4 +1,5 @@
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describeArchitecture } from '../architecture/architecture.js'
 import { isZooError, reasonOf, ZooError } from '../errors.js'
 import type { ImageSet } from '../images/image-set.js'
@@ -9,9 +10,10 @@ import type { Engine, EngineName } from '../training/engine.js'
 import { openEngine } from '../training/engines/open-engine.js'
 import { binaryMetrics } from '../training/metrics.js'
 import { RECIPE_OPTION_NAMES, type Recipe, type RecipeOptions, resolveRecipe } from '../training/recipe.js'
-import { compileZoo } from './compile.js'
-import { modelPath, networkName, weightsHash } from './files.js'
+import { ensureCompiled } from './compile.js'
+import { modelPath, networkName, safeName, TEMPORARY, weightsHash, ZOO_FILES } from './files.js'
 import { LedgerWriter, type NetworkRecord, readLedger, toHistory } from './ledger.js'
+import { lockDirectory } from './lock.js'
 import { differences, FORMAT_VERSION, readManifest, writeManifest, type ZooManifest } from './manifest.js'
 import { writeModelFile } from './model-file.js'
 import { openZoo, type Zoo } from './zoo.js'
@@ -22,23 +24,27 @@ export interface TrainZooOptions extends RecipeOptions {
   /** The zoo directory; made where it is missing, continued where it holds a zoo of the same recipe. */
   out: string
   /** Networks of each class; default 1,000, the paper's. A zoo may grow: the first ones stay as they are. */
-  perClass?: number
+  perClass?: number | undefined
   /** Names of the classes to train; default all of the image set. */
-  classes?: readonly string[]
+  classes?: string | readonly string[] | undefined
   /** Default `auto`: the fastest engine that loads. */
-  engine?: EngineName | 'auto'
+  engine?: EngineName | 'auto' | undefined
   /** Networks trained side by side, one thread each. Default: the processor's cores. Changes no weight. */
-  concurrency?: number
+  concurrency?: number | undefined
   /** Train networks again that failed in an earlier call. Default false. */
-  retryFailed?: boolean
+  retryFailed?: boolean | undefined
   /** Stops within a batch; what is finished stays, and a second call goes on. */
-  signal?: AbortSignal
-  /** Called when work starts, after every epoch of any network, and after every network. */
-  onProgress?: (progress: TrainingProgress) => void
+  signal?: AbortSignal | undefined
+  /** Called when work starts, after every epoch of any network, after every network, and while compiling. */
+  onProgress?: ((progress: TrainingProgress) => void) | undefined
 }
 
 /** How far {@link trainZoo} is. */
 export interface TrainingProgress {
+  /** The networks are trained first, then compiled into the files of all networks. */
+  readonly stage: 'training' | 'compiling'
+  /** Networks compiled; 0 while training. */
+  readonly compiled: number
   /** Networks finished, those of earlier calls included. */
   readonly finished: number
   /** Networks that failed, in this call or an earlier one. */
@@ -52,7 +58,7 @@ export interface TrainingProgress {
   /** Seconds that the rest will take at this rate; `undefined` until it can be told. */
   readonly secondsLeft: number | undefined
   /** The engine at work. */
-  readonly engine: Engine
+  readonly engine: Pick<Engine, 'name' | 'arithmetic' | 'reason' | 'concurrency'>
   /** The network that has just been finished, if that is what happened. */
   readonly network?: NetworkRecord
 }
@@ -74,22 +80,39 @@ export interface TrainingProgress {
  * recipe's zoo or cannot be written; `engine` when no engine loads; `interrupted` when `signal` is aborted.
  */
 export async function trainZoo(options: TrainZooOptions): Promise<Zoo> {
-  const { images, out, engine: engineName, concurrency, signal } = checkOptions(options)
+  const { images, out, signal } = checkOptions(options)
   const recipe = resolveRecipe(pickRecipe(options), images)
   const plan = planOf(options, images, recipe)
-  const engine = await openEngine({
-    ...(engineName !== undefined && { engine: engineName }),
-    ...(concurrency !== undefined && { concurrency }),
-  })
+  throwIfAborted(signal, 0, plan)
+  const engine = await openEngine({ engine: options.engine, concurrency: options.concurrency })
+  let unlock = async () => {}
   try {
-    await prepareDirectory(out, manifestOf(recipe, images, plan, engine))
-    await trainMissing(options, recipe, plan, engine)
+    const manifest = manifestOf(recipe, images, plan, engine)
+    await makeDirectory(out)
+    unlock = await lockDirectory(out)
+    await prepareDirectory(out, manifest)
+    const last = await trainMissing(options, recipe, plan, engine)
     const zoo = await openZoo(out)
-    if (zoo.networks.length > 0) await compileZoo(zoo, { signal })
+    if (zoo.networks.length > 0) {
+      const onProgress = (compiled: number) => options.onProgress?.({ ...last, stage: 'compiling', compiled })
+      await ensureCompiled(zoo, { signal, onProgress })
+    }
     return zoo
   } finally {
     await engine.close()
+    await unlock()
   }
+}
+
+function throwIfAborted(
+  signal: AbortSignal | undefined,
+  finished: number,
+  plan: Readonly<Record<string, number>>,
+): void {
+  if (!signal?.aborted) return
+  const total = Object.values(plan).reduce((sum, count) => sum + count, 0)
+  const message = `interrupted after ${finished} of ${total} networks; the same call goes on from there`
+  throw new ZooError('interrupted', message, { finished })
 }
 
 function checkOptions(options: TrainZooOptions): TrainZooOptions {
@@ -132,7 +155,7 @@ function planOf(
   recipe: Recipe,
 ): Record<string, number> {
   if (!isCount(perClass)) throw invalidOption('perClass', perClass, 'needs a positive integer')
-  const names = classes ?? images.classNames
+  const names = classes === undefined ? images.classNames : [classes].flat()
   if (names.length === 0) throw invalidOption('classes', [], 'needs at least one class')
   const { samplesPerNetwork, positiveFraction } = recipe
   const sampler = new OneVsAllSampler({ images, samplesPerNetwork, positiveFraction })
@@ -141,8 +164,23 @@ function planOf(
       throw invalidOption('classes', name, `is not in the image set; ${suggestion(name, images.classNames)}`)
     }
     sampler.check(name)
+    checkFileName(name, names)
   }
   return Object.fromEntries(names.map(name => [name, perClass]))
+}
+
+/** A class name becomes part of file names: they must fit and stay apart, also where case makes no difference. */
+function checkFileName(name: string, names: readonly string[]): void {
+  const file = safeName(name)
+  if (file.length > 200) {
+    throw invalidOption(
+      'class name',
+      name,
+      `makes a file name of ${file.length} characters, of which 200 are allowed`,
+    )
+  }
+  const twin = names.find(other => other !== name && safeName(other).toLowerCase() === file.toLowerCase())
+  if (twin !== undefined) throw invalidOption('class name', name, `differs only in case from "${twin}"`)
 }
 
 function manifestOf(
@@ -184,11 +222,26 @@ async function prepareDirectory(out: string, wanted: ZooManifest): Promise<void>
       )
     }
   }
-  const plan: Record<string, number> = { ...present?.plan }
-  for (const [name, count] of Object.entries(wanted.plan)) plan[name] = Math.max(count, plan[name] ?? 0)
+  if (!present && (await readLedger(out)).length > 0) {
+    const why = 'a ledger but no zoo.json, so that nothing says of which recipe its networks are'
+    throw new ZooError('zoo', `${out} has ${why}; choose another directory`, { path: out })
+  }
+  await removeUnfinished(out)
+  const planned = new Map(Object.entries(present?.plan ?? {}))
+  for (const [name, count] of Object.entries(wanted.plan)) {
+    planned.set(name, Math.max(count, planned.get(name) ?? 0))
+  }
+  await writeManifest(out, { ...wanted, plan: Object.fromEntries(planned) })
+}
+
+async function makeDirectory(out: string): Promise<void> {
   try {
     await mkdir(out, { recursive: true })
   } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST' || code === 'ENOTDIR') {
+      throw new ZooError('zoo', `not a directory: ${out}`, { path: out }, { cause: error })
+    }
     throw new ZooError(
       'zoo',
       `cannot make the directory ${out}: ${reasonOf(error)}`,
@@ -196,7 +249,14 @@ async function prepareDirectory(out: string, wanted: ZooManifest): Promise<void>
       { cause: error },
     )
   }
-  await writeManifest(out, { ...wanted, plan })
+}
+
+/** Files that a crash left half-written; nothing reads them. */
+async function removeUnfinished(out: string): Promise<void> {
+  for (const folder of [out, join(out, ZOO_FILES.models)]) {
+    const names = await readdir(folder).catch(() => [])
+    for (const name of names) if (TEMPORARY.test(name)) await rm(join(folder, name), { force: true })
+  }
 }
 
 async function trainMissing(
@@ -204,7 +264,7 @@ async function trainMissing(
   recipe: Recipe,
   plan: Readonly<Record<string, number>>,
   engine: Engine,
-): Promise<void> {
+): Promise<TrainingProgress> {
   const { images, out, retryFailed = false, onProgress = () => {} } = options
   const records = await readLedger(out)
   const settled = new Map(records.map(record => [networkName(record.class, record.index), record.status]))
@@ -218,25 +278,28 @@ async function trainMissing(
   const epochsDone = new Map<string, number>()
   const started = performance.now()
 
-  const report = (network?: NetworkRecord) => {
+  const progress = (network?: NetworkRecord): TrainingProgress => {
     const underWay = [...epochsDone.values()].reduce((sum, epochs) => sum + epochs / recipe.epochs, 0)
     const hours = (performance.now() - started) / 3.6e6
     const networksPerHour = hours > 0 ? (trainedHere + underWay) / hours : 0
     const left = total - finished - failed - underWay
-    onProgress({
+    const { name, arithmetic, reason, concurrency } = engine
+    return {
+      stage: 'training',
+      compiled: 0,
       finished,
       failed,
       total,
       underWay,
       networksPerHour,
       secondsLeft: networksPerHour > 0 ? (left / networksPerHour) * 3600 : undefined,
-      engine,
+      engine: { name, arithmetic, reason, concurrency },
       ...(network && { network }),
-    })
+    }
   }
+  const report = (network?: NetworkRecord) => onProgress(progress(network))
 
   const createJob = jobFactory(recipe, images)
-  const ledger = await LedgerWriter.open(out)
   // One lane for each place in the engine. The first error that is not a network's own stops them all.
   const stop = new AbortController()
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal
@@ -291,6 +354,7 @@ async function trainMissing(
     for (let next = waiting.shift(); next && !signal.aborted; next = waiting.shift()) await trainOne(next)
   }
 
+  const ledger = await LedgerWriter.open(out)
   try {
     report()
     const lanes = Array.from({ length: engine.concurrency }, () =>
@@ -300,12 +364,10 @@ async function trainMissing(
       }),
     )
     const outcomes = await Promise.allSettled(lanes)
-    if (options.signal?.aborted) {
-      const message = `interrupted after ${finished} of ${total} networks; the same call goes on from there`
-      throw new ZooError('interrupted', message, { finished })
-    }
+    throwIfAborted(options.signal, finished, plan)
     const errors = outcomes.filter(outcome => outcome.status === 'rejected').map(outcome => outcome.reason)
     if (errors.length > 0) throw errors.find(error => !isZooError(error, 'interrupted')) ?? errors[0]
+    return progress()
   } finally {
     await ledger.close()
   }

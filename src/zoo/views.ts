@@ -1,16 +1,18 @@
+import { join } from 'node:path'
 import { ZooError } from '../errors.js'
 import { checkOptionNames, invalidOption, suggestion } from '../options.js'
 import {
   type CompileOptions,
   classRanges,
+  ensureCompiled,
   forEachBlock,
   layersOf,
   layerTable,
-  openCompiled,
   positionsIn,
   rowInfo,
 } from './compile.js'
 import { safeName, ZOO_FILES } from './files.js'
+import { type Hdf5Reader, openHdf5 } from './hdf5.js'
 import type { NetworkRecord } from './ledger.js'
 import { arraySource, fileSource, layerRange, WeightMatrix, type WeightSource } from './weight-matrix.js'
 import type { Zoo } from './zoo.js'
@@ -21,7 +23,7 @@ export interface ViewOptions extends CompileOptions {
    * Hold the weights in memory (4 bytes each) and write nothing. Default false: read from the compiled file, which is
    * written first where it is missing or out of date.
    */
-  inMemory?: boolean
+  inMemory?: boolean | undefined
 }
 
 /**
@@ -42,10 +44,10 @@ export async function flattenModelwise(zoo: Zoo, options: ViewOptions = {}): Pro
     const source = await loadIntoMemory(zoo, options)
     return new WeightMatrix(source, rowInfo(zoo, zoo.networks), parameters)
   }
-  const file = await openCompiled(zoo, ZOO_FILES.modelwise, options)
+  const { networks, file } = await openCompiled(zoo, ZOO_FILES.modelwise, options)
   return new WeightMatrix(
     fileSource(file, 'parameters', () => file.close()),
-    rowInfo(zoo, zoo.networks, positionsIn(zoo.allNetworks)),
+    rowInfo(zoo, zoo.networks, positionsIn(networks)),
     parameters,
   )
 }
@@ -77,18 +79,18 @@ export async function groupLayerwise(zoo: Zoo, options: ViewOptions = {}): Promi
       () => {},
     )
   }
-  const file = await openCompiled(zoo, ZOO_FILES.layerwise, options)
-  const all = new Map(
-    classRanges(zoo.allNetworks).map(({ className, start, end }) => [
+  const { networks: compiled, file } = await openCompiled(zoo, ZOO_FILES.layerwise, options)
+  const positions = new Map(
+    classRanges(compiled).map(({ className, start, end }) => [
       className,
-      zoo.allNetworks.slice(start, end),
+      positionsIn(compiled.slice(start, end)),
     ]),
   )
   return new LayerwiseView(
     zoo,
     (networks, layer, className) => {
       const source = fileSource(file, `${safeName(className)}/${layer}`, () => {})
-      const rows = rowInfo(zoo, networks, positionsIn(all.get(className)!))
+      const rows = rowInfo(zoo, networks, positions.get(className))
       return new WeightMatrix(source, rows, layerTable(parameters, layer))
     },
     () => file.close(),
@@ -140,6 +142,16 @@ export class LayerwiseView {
   close(): void {
     this.release()
   }
+}
+
+/** A compiled file, made first where needed, and the networks that it is of. */
+async function openCompiled(
+  zoo: Zoo,
+  name: string,
+  { onProgress, signal }: CompileOptions,
+): Promise<{ networks: readonly NetworkRecord[]; file: Hdf5Reader }> {
+  const networks = await ensureCompiled(zoo, { onProgress, signal })
+  return { networks, file: await openHdf5(join(zoo.path, name)) }
 }
 
 const VIEW_OPTIONS = ['inMemory', 'onProgress', 'signal'] as const

@@ -13,15 +13,15 @@ import { readModelFile } from './model-file.js'
 /** Which networks {@link Zoo.select} keeps; all conditions must hold. */
 export interface Selection {
   /** A class, or several. */
-  class?: string | readonly string[]
-  minAccuracy?: number
-  maxAccuracy?: number
-  minF1?: number
-  minAuc?: number
+  class?: string | readonly string[] | undefined
+  minAccuracy?: number | undefined
+  maxAccuracy?: number | undefined
+  minF1?: number | undefined
+  minAuc?: number | undefined
   /** At most this many networks of each class, the first ones. */
-  perClass?: number
+  perClass?: number | undefined
   /** Anything else: networks for which this returns true. */
-  where?: (network: NetworkRecord) => boolean
+  where?: ((network: NetworkRecord) => boolean) | undefined
 }
 
 /** One layer of one network. Shapes as Keras has them. */

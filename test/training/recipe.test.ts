@@ -9,7 +9,10 @@ const onePixel = imagesOf(IMAGENETTE_COUNTS)
 const tiny = {
   name: 'tiny',
   inputShape: [1, 1, 1],
-  layers: [{ kind: 'flatten' }, { kind: 'dense', units: 1, activation: 'sigmoid' }],
+  layers: [
+    { kind: 'flatten', name: 'flatten' },
+    { kind: 'dense', name: 'dense', units: 1, activation: 'sigmoid' },
+  ],
 } as const
 const resolve = (options: object) =>
   resolveRecipe({ architecture: tiny, ...options } as RecipeOptions, onePixel)

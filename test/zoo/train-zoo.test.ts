@@ -1,8 +1,17 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { appendFile, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { createImageSet, openZoo, type TrainingProgress, trainZoo } from '../../dist/index.js'
+import {
+  createImageSet,
+  groupLayerwise,
+  type ImageSplit,
+  openZoo,
+  type TrainingProgress,
+  trainZoo,
+} from '../../dist/index.js'
 import { smallImages, temporaryFolder, trainSmallZoo } from '../support.js'
 
 /** Every file of a zoo that must not depend on how the work was done. */
@@ -60,7 +69,9 @@ describe('trainZoo', () => {
     await trainSmallZoo(out)
     const seen: TrainingProgress[] = []
     await trainSmallZoo(out, { onProgress: progress => seen.push(progress) })
-    expect(seen.map(({ finished, total }) => `${finished}/${total}`)).toEqual(['4/4'])
+    expect(seen.map(({ stage, finished, total }) => `${stage} ${finished}/${total}`)).toEqual([
+      'training 4/4',
+    ])
   })
 
   it('stops on a signal and goes on later as if nothing had happened', async () => {
@@ -97,9 +108,20 @@ describe('trainZoo', () => {
     await trainSmallZoo(await temporaryFolder(), { epochs: 2, onProgress: progress => seen.push(progress) })
     expect(seen[0]).toMatchObject({ finished: 0, total: 4, underWay: 0, secondsLeft: undefined })
     expect(seen.some(({ underWay }) => underWay > 0 && underWay <= 2)).toBe(true)
-    expect(seen.at(-1)).toMatchObject({ finished: 4, failed: 0 })
+    expect(seen.at(-1)).toMatchObject({ stage: 'compiling', finished: 4, failed: 0, compiled: 4 })
     expect(seen.at(-1)!.networksPerHour).toBeGreaterThan(0)
     expect(seen.filter(({ network }) => network).map(({ finished }) => finished)).toEqual([1, 2, 3, 4])
+  })
+
+  it('hands on what the caller throws in onProgress, and leaves a zoo that goes on', async () => {
+    const out = await temporaryFolder()
+    const work = trainSmallZoo(out, {
+      onProgress: ({ underWay }) => {
+        if (underWay > 0) throw new Error("the caller's own")
+      },
+    })
+    await expect(work).rejects.toThrow("the caller's own")
+    expect((await trainSmallZoo(out)).networks).toHaveLength(4)
   })
 
   it('records a network whose loss is not finite, trains the others, and tries again only when told', async () => {
@@ -155,6 +177,94 @@ describe('trainZoo refuses', () => {
     })
     await expect(trainSmallZoo(out, { images: altered })).rejects.toThrow(
       /another recipe: images is "\w{12}", was "\w{12}"/,
+    )
+  })
+
+  it('another activation or kernel size, naming the layer; but not the same network written otherwise', async () => {
+    const out = await temporaryFolder()
+    const tiny = (activation: 'tanh' | 'relu', kernelSize: number | [number, number]) => ({
+      architecture: {
+        name: 'tiny',
+        inputShape: [32, 32, 3] as const,
+        layers: [
+          { kind: 'conv2d' as const, filters: 2, kernelSize, activation },
+          { kind: 'flatten' as const },
+          { kind: 'dense' as const, units: 1, activation: 'sigmoid' as const },
+        ],
+      },
+    })
+    await trainSmallZoo(out, tiny('tanh', 5))
+    await trainSmallZoo(out, tiny('tanh', [5, 5]))
+    await expect(trainSmallZoo(out, tiny('relu', 5))).rejects.toThrow(
+      'another recipe: architecture layer conv2d activation is "relu", was "tanh".',
+    )
+    await expect(trainSmallZoo(out, tiny('tanh', 3))).rejects.toThrow(
+      'another recipe: architecture layer conv2d kernelSize is [3,3], was [5,5].',
+    )
+  })
+
+  it('a directory whose ledger has lost its zoo.json', async () => {
+    const out = await temporaryFolder()
+    await trainSmallZoo(out)
+    await rm(join(out, 'zoo.json'))
+    await expect(trainSmallZoo(out, { seed: 99 })).rejects.toThrow(
+      `${out} has a ledger but no zoo.json, so that nothing says of which recipe its networks are`,
+    )
+  })
+
+  it('a directory that is being trained, and takes over from a process that died', async () => {
+    const out = await temporaryFolder()
+    const [first, second] = await Promise.allSettled([trainSmallZoo(out), trainSmallZoo(out)])
+    const outcomes = [first, second].map(outcome => outcome.status).sort()
+    expect(outcomes).toEqual(['fulfilled', 'rejected'])
+    const { reason } = [first, second].find(outcome => outcome.status === 'rejected') as PromiseRejectedResult
+    expect(reason.message).toContain(`${out} is being trained by process ${process.pid} on `)
+
+    const { pid } = spawnSync(process.execPath, ['-e', ''])
+    await writeFile(join(out, 'zoo.lock'), JSON.stringify({ pid, host: hostname() }))
+    expect((await trainSmallZoo(out, { perClass: 3 })).networks).toHaveLength(6)
+    expect(existsSync(join(out, 'zoo.lock'))).toBe(false)
+  })
+
+  it('class names that make no file name of their own', async () => {
+    const named = (...classNames: string[]) => {
+      const { train, validation, shape } = smallImages()
+      const keep = (split: ImageSplit) => {
+        const chosen = [...split.labels.keys()].filter(i => split.labels[i]! < classNames.length)
+        return {
+          pixels: Float32Array.from(
+            chosen.flatMap(i => [...split.pixels.subarray(i * 3072, (i + 1) * 3072)]),
+          ),
+          labels: Uint8Array.from(chosen, i => split.labels[i]!),
+        }
+      }
+      return createImageSet({
+        name: 'named',
+        classNames,
+        shape,
+        train: keep(train),
+        validation: keep(validation),
+      })
+    }
+    const out = await temporaryFolder()
+    const strange = ['__proto__', 'constructor', '..', 'a/b c', 'Kirche ⛪']
+    const zoo = await trainSmallZoo(out, { images: named(...strange), classes: strange, perClass: 1 })
+    expect(zoo.networks.map(network => network.class)).toEqual(strange)
+    expect(readdirSync(join(out, 'models')).sort()).toEqual(
+      ['%2E._0', '__proto___0', 'a%2Fb%20c_0', 'constructor_0', 'Kirche%20%E2%9B%AA_0']
+        .map(name => `${name}.weights.h5`)
+        .sort(),
+    )
+    const byLayer = await groupLayerwise(zoo)
+    expect(byLayer.matrix('a/b c', 'dense_1').row(0)).toEqual((await zoo.weights('a/b c', 0)).slice(-85))
+    byLayer.close()
+    const twins = named('Church', 'church')
+    await expect(
+      trainSmallZoo(await temporaryFolder(), { images: twins, classes: ['Church', 'church'] }),
+    ).rejects.toThrow('invalid class name; differs only in case from "church": Church')
+    const long = named('x'.repeat(201), 'y')
+    await expect(trainSmallZoo(await temporaryFolder(), { images: long })).rejects.toThrow(
+      'makes a file name of 201 characters',
     )
   })
 

@@ -1,4 +1,4 @@
-import { copyFile, readFile, stat, truncate, writeFile } from 'node:fs/promises'
+import { copyFile, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs-core'
 import { beforeAll, describe, expect, it } from 'vitest'
@@ -15,7 +15,7 @@ import { smallImages, temporaryFolder, trainSmallZoo } from '../support.js'
 
 let zoo: Zoo
 beforeAll(async () => {
-  const { mkdtemp, rm } = await import('node:fs/promises')
+  const { mkdtemp } = await import('node:fs/promises')
   const { tmpdir } = await import('node:os')
   const folder = await mkdtemp(join(tmpdir(), 'weightzoo-'))
   zoo = await trainSmallZoo(join(folder, 'zoo'), { perClass: 3, epochs: 2 })
@@ -154,6 +154,57 @@ describe('compiled files', () => {
     const rows = await flattenModelwise(grown)
     expect(rows.shape).toEqual([4, 91481])
     rows.close()
+  })
+
+  it('have checksums: a flipped bit is an error, not another weight', async () => {
+    const out = await temporaryFolder()
+    const flipped = await trainSmallZoo(out, { perClass: 1 })
+    const path = join(out, 'modelwise.h5')
+    const bytes = await readFile(path)
+    bytes[bytes.length - 200_000]! ^= 4
+    await writeFile(path, bytes)
+    const rows = await flattenModelwise(flipped)
+    expect(() => rows.toArray()).toThrow(`${path} is truncated, corrupt or no HDF5 file`)
+    rows.close()
+  })
+
+  it('never go back to fewer networks because of a zoo that was opened earlier', async () => {
+    const out = await temporaryFolder()
+    const early = await trainSmallZoo(out, { perClass: 1 })
+    await trainSmallZoo(out, { perClass: 2 })
+    const rows = await flattenModelwise(early)
+    expect(rows.names).toEqual(['stripes_0', 'checks_0'])
+    expect(rows.row(1)).toEqual(await early.weights('checks', 0))
+    rows.close()
+    const later = await openZoo(out)
+    expect((await readFile(join(out, 'metrics.csv'), 'utf8')).trim().split('\n')).toHaveLength(5)
+    expect(later.networks).toHaveLength(4)
+  })
+
+  it('are made once when two views ask for them at the same time', async () => {
+    const out = await temporaryFolder()
+    const fresh = await trainSmallZoo(out, { perClass: 1 })
+    await rm(join(out, 'layerwise.h5'))
+    const [rows, byLayer] = await Promise.all([flattenModelwise(fresh), groupLayerwise(fresh)])
+    expect(byLayer.matrix('checks', 'dense_1').row(0)).toEqual(rows.row(1).slice(-85))
+    rows.close()
+    rows.close()
+    byLayer.close()
+    expect(() => rows.row(0)).toThrow('is closed: read before close()')
+  })
+
+  it('stay as they were when compiling is interrupted', async () => {
+    const out = await temporaryFolder()
+    const fresh = await trainSmallZoo(out, { perClass: 1 })
+    const before = await readFile(join(out, 'modelwise.h5'))
+    const controller = new AbortController()
+    const work = compileZoo(fresh, { signal: controller.signal })
+    setTimeout(() => controller.abort(), 1)
+    await Promise.allSettled([work])
+    await expect(compileZoo(fresh, { signal: AbortSignal.abort() })).rejects.toMatchObject({
+      tag: 'interrupted',
+    })
+    expect(await readFile(join(out, 'modelwise.h5'))).toEqual(before)
   })
 
   it('name the altered network instead of compiling it', async () => {

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { isZooError, reasonOf, ZooError } from '../../errors.js'
-import { invalidOption, isCount, suggestion } from '../../options.js'
+import { checkOptionNames, invalidOption, isCount, suggestion } from '../../options.js'
 import type { Engine, EngineName } from '../engine.js'
 import { BACKENDS } from './backends.js'
 import { WorkerEngine } from './worker-engine.js'
@@ -8,9 +8,9 @@ import { WorkerEngine } from './worker-engine.js'
 /** Options of {@link openEngine}. */
 export interface OpenEngineOptions {
   /** Which engine; default `auto`, the fastest that loads. */
-  engine?: EngineName | 'auto'
+  engine?: EngineName | 'auto' | undefined
   /** Networks trained side by side, one thread each. Default: the processor's cores. */
-  concurrency?: number
+  concurrency?: number | undefined
 }
 
 /**
@@ -19,10 +19,9 @@ export interface OpenEngineOptions {
  *
  * @throws ZooError `option` for an unknown name; `engine` when nothing loads, with every engine's reason.
  */
-export async function openEngine({
-  engine = 'auto',
-  concurrency = availableParallelism(),
-}: OpenEngineOptions = {}): Promise<Engine> {
+export async function openEngine(options: OpenEngineOptions = {}): Promise<Engine> {
+  checkOptionNames(options, ['engine', 'concurrency'], 'openEngine')
+  const { engine = 'auto', concurrency = availableParallelism() } = options
   const names = Object.keys(BACKENDS) as EngineName[]
   if (!isCount(concurrency)) throw invalidOption('concurrency', concurrency, 'needs a positive integer')
   if (engine !== 'auto') {

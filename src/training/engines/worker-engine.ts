@@ -70,6 +70,8 @@ class TrainingThread {
 export class WorkerEngine implements Engine {
   private readonly waiting: Pending[] = []
   private readonly idle: TrainingThread[]
+  /** Rejects what is on each busy thread. */
+  private readonly running = new Map<TrainingThread, (error: unknown) => void>()
 
   private constructor(
     readonly name: EngineName,
@@ -78,6 +80,7 @@ export class WorkerEngine implements Engine {
     private readonly threads: TrainingThread[],
   ) {
     this.idle = [...threads]
+    for (const thread of threads) this.rest(thread)
   }
 
   /** @throws ZooError `engine` when the backend does not load, with its reason. */
@@ -99,13 +102,31 @@ export class WorkerEngine implements Engine {
 
   train(job: TrainingJob, control: TrainingControl = {}): Promise<TrainingResult> {
     return new Promise((resolve, reject) => {
+      if (this.threads.length === 0) throw this.stopped('no thread is left')
       this.waiting.push({ job, control, resolve, reject })
       this.dispatch()
     })
   }
 
   async close() {
-    await Promise.all(this.threads.map(thread => thread.terminate()))
+    const error = this.stopped('closed')
+    for (const { reject } of this.waiting.splice(0)) reject(error)
+    for (const reject of this.running.values()) reject(error)
+    this.running.clear()
+    this.idle.length = 0
+    await Promise.all(this.threads.splice(0).map(thread => thread.terminate()))
+  }
+
+  private stopped(reason: string): ZooError<'engine'> {
+    return new ZooError('engine', `${this.name} engine stopped: ${reason}`, { engine: this.name })
+  }
+
+  /** A thread may also die between two networks. */
+  private rest(thread: TrainingThread): void {
+    thread.listen(
+      () => {},
+      reason => this.lose(thread, reason),
+    )
   }
 
   private dispatch(): void {
@@ -120,12 +141,26 @@ export class WorkerEngine implements Engine {
     const onAbort = () => Atomics.store(stop, 0, 1)
     const finish = () => {
       signal?.removeEventListener('abort', onAbort)
+      this.running.delete(thread)
+      this.rest(thread)
       this.idle.push(thread)
       this.dispatch()
     }
+    this.running.set(thread, error => {
+      signal?.removeEventListener('abort', onAbort)
+      reject(error)
+    })
     thread.listen(
       reply => {
-        if (reply.kind === 'epoch') onEpoch?.(reply.record)
+        if (reply.kind === 'epoch') {
+          try {
+            onEpoch?.(reply.record)
+          } catch (error) {
+            // The caller's own error ends its network, and not the process from inside an event handler.
+            reject(error)
+            onAbort()
+          }
+        }
         if (reply.kind === 'done') {
           resolve(reply.result)
           finish()
@@ -135,31 +170,24 @@ export class WorkerEngine implements Engine {
           finish()
         }
       },
-      reason => {
-        signal?.removeEventListener('abort', onAbort)
-        this.lose(thread, job, reason, reject)
-      },
+      reason => this.lose(thread, `${reason}, while training ${job.name}`),
     )
     signal?.addEventListener('abort', onAbort)
     if (signal?.aborted) onAbort()
     thread.send({ job: { ...job, architecture: job.architecture.spec }, stop })
   }
 
-  /** A thread died under its network; without threads nothing that waits can ever be trained. */
-  private lose(
-    thread: TrainingThread,
-    job: TrainingJob,
-    reason: string,
-    reject: (error: unknown) => void,
-  ): void {
+  /** A thread died; without threads nothing that waits can ever be trained. */
+  private lose(thread: TrainingThread, reason: string): void {
+    const error = this.stopped(reason)
     this.threads.splice(this.threads.indexOf(thread), 1)
-    const message = `${this.name} engine stopped while training ${job.name}: ${reason}`
-    const error = new ZooError('engine', message, { engine: this.name })
+    if (this.idle.includes(thread)) this.idle.splice(this.idle.indexOf(thread), 1)
+    this.running.get(thread)?.(error)
+    this.running.delete(thread)
     thread.listen(
       () => {},
       () => {},
     )
-    reject(error)
     if (this.threads.length === 0) for (const other of this.waiting.splice(0)) other.reject(error)
   }
 }
