@@ -5,7 +5,7 @@ import { TimeSlice } from './time-slice.js'
 
 /**
  * Runs tfjs work on a backend, and leaves tfjs to its user as it was: the active backend is switched only while work is
- * running, never while others run.
+ * running, never while others run (but for the moment in which a backend is loaded for the first time).
  *
  * @param name default: the active backend, but `wasm` where that is tfjs's slow `cpu`
  * @param work does its steps between `yield`s; its `finally` runs also when it is stopped
