@@ -6,9 +6,9 @@ import {
   countInto,
   type EntropyUnit,
   type Histogram,
-  type Range,
   toHistogram,
   unitOf,
+  type ValueRange,
 } from './histogram.js'
 import { type PairMatrix, summarized } from './pair-matrix.js'
 import {
@@ -36,7 +36,7 @@ export interface DivergenceOptions extends StudyOptions {
    * Range of the histograms. Default: the smallest to the largest weight (of the layer, all classes together), for
    * which the weights are read twice. Weights outside a given range count as two bins more.
    */
-  range?: Range
+  range?: ValueRange
   /** Added to every bin's density before it is normalised again. Default 0: empty bins need no help. */
   epsilon?: number
   /** Of divergences; at most ln 2 in `nats` (default, as scipy), 1 in `bits`. */
@@ -127,7 +127,7 @@ function totalOf(counts: ArrayLike<number>): number {
 
 interface Settings {
   bins: number
-  range: Range | undefined
+  range: ValueRange | undefined
   epsilon: number
   unit: EntropyUnit
 }
@@ -186,8 +186,8 @@ async function rangesOf(
   open: OpenWeights,
   options: StudyOptions,
   groupOf: (layer: string) => string,
-): Promise<Map<string, Range>> {
-  const ranges = new Map<string, Range>()
+): Promise<Map<string, ValueRange>> {
+  const ranges = new Map<string, ValueRange>()
   await eachBlock(
     open.matrices,
     options,
@@ -225,7 +225,7 @@ async function histogramsOf(
   open: OpenWeights,
   options: StudyOptions,
   bins: number,
-  ranges: ReadonlyMap<string, Range>,
+  ranges: ReadonlyMap<string, ValueRange>,
   groupOf: (layer: string) => string,
   passes: number,
 ): Promise<Map<string, GroupCounts>> {

@@ -12,7 +12,7 @@ export interface Histogram {
 }
 
 /** Lowest and highest value that a histogram shows. */
-export type Range = readonly [low: number, high: number]
+export type ValueRange = readonly [low: number, high: number]
 
 /** Base of logarithms: `nats` (e, scipy's default) or `bits` (2). */
 export type EntropyUnit = 'nats' | 'bits'
@@ -21,7 +21,7 @@ export type EntropyUnit = 'nats' | 'bits'
  * Edges of `bins` equal bins, bit for bit numpy's `linspace`; a range without width is widened by 0.5 each way, as
  * `numpy.histogram` does.
  */
-export function binEdges([low, high]: Range, bins: number): Float64Array {
+export function binEdges([low, high]: ValueRange, bins: number): Float64Array {
   const [first, last] = low === high ? [low - 0.5, high + 0.5] : [low, high]
   const step = (last - first) / bins
   const edges = Float64Array.from({ length: bins + 1 }, (_, i) => i * step + first)
@@ -93,7 +93,7 @@ export function checkBins(name: string, bins: unknown): void {
   if (!isCount(bins) || bins > 2 ** 20) throw invalidOption(name, bins, 'needs an integer from 1 to 1048576')
 }
 
-export function checkRange(name: string, range: Range): void {
+export function checkRange(name: string, range: ValueRange): void {
   const [low, high] = range
   if (!(Number.isFinite(low) && Number.isFinite(high) && low < high)) {
     throw invalidOption(name, range, 'needs two finite numbers, the lower one first')

@@ -95,7 +95,7 @@ export class PrincipalComponents {
  * method (Musco & Musco, NeurIPS 2015; the start is a sparse sign sketch) that streams the centred rows in float64. Its
  * memory does not grow with the number of networks: a block, and (iterations + 1) x (components + oversampling) x
  * weights x 8 bytes, 73 MB for 10 components of LeNet-5. It takes about 4 x iterations x networks x weights x
- * (components + oversampling) operations, at 2 a nanosecond on one core: two and a half minutes for 10 components of
+ * (components + oversampling) operations, at 2 a nanosecond on one core: three minutes for 10 components of
  * 10,000 LeNet-5. The scatter matrix within the Krylov space is exact, so explained variances are never too large.
  *
  * @example

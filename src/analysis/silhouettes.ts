@@ -13,7 +13,7 @@ export interface Silhouettes {
 /**
  * Silhouettes (Rousseeuw 1987): for a point, (b - a) / max(a, b) with a its mean Euclidean distance to the others of
  * its cluster and b that to the nearest other cluster; 0 for a cluster of one. Time grows with the square of the number
- * of points: about 3 s for 10,000 of 50 dimensions, so take scores of principal components, not weights.
+ * of points: some 5 s for 10,000 of 50 dimensions, so take scores of principal components, not weights.
  *
  * @param points `[n][dimensions]`, e.g. from {@link PrincipalComponents.transform}
  * @param labels cluster (or class) of every point, integers. `[n]`
