@@ -1,7 +1,7 @@
 """LeNet-5 by weightzoo's recipe in other frameworks, one core each.
 
     bench/peers/setup.sh
-    bench/peers/.venv/bin/python bench/peers/peers.py --data folder               # speed of every peer
+    bench/peers/.venv/bin/python bench/peers/peers.py                    # speed of every peer and of weightzoo
     bench/peers/.venv/bin/python bench/peers/peers.py --data folder --accuracy --peers torch --classes tench,church --count 3
 
 Speed: every peer runs in a process of its own, pinned to one core, and stays warm; rounds go around the peers, so that
@@ -40,6 +40,14 @@ PEERS = {
     'keras-xla': ('peer_keras', 'KerasXla', {}),
 }
 
+# weightzoo itself, by the same protocol in Node: engine and algorithm.
+OWN = {
+    'weightzoo-native': ('native', 'minimal-filtering'),
+    'weightzoo-native-direct': ('native', 'direct'),
+    'weightzoo-wasm': ('wasm', 'minimal-filtering'),
+    'weightzoo-tfjs': ('tfjs', 'direct'),
+}
+
 # Libraries read these when they load; the core is enforced by the process's affinity besides.
 ONE_THREAD = {
     'OMP_NUM_THREADS': '1',
@@ -57,8 +65,8 @@ ONE_THREAD = {
 def main():
     parser = argparse.ArgumentParser(description='LeNet-5 in other frameworks, one core each')
     parser.add_argument('--data', help='folder with meta.json and the images; default: random images')
-    parser.add_argument('--peers', default=','.join(PEERS), help='comma-separated; default: all')
-    parser.add_argument('--steps', type=int, default=70, help='training steps a round; default 70, an epoch')
+    parser.add_argument('--peers', default=','.join([*OWN, *PEERS]), help='comma-separated; default: all')
+    parser.add_argument('--steps', type=int, default=20, help='training steps a round; default 20')
     parser.add_argument('--rounds', type=int, default=5, help='default 5')
     parser.add_argument('--core', type=int, default=max(os.sched_getaffinity(0)), help='default: the last one')
     parser.add_argument('--accuracy', action='store_true', help='train whole networks and print their metrics')
@@ -72,8 +80,8 @@ def main():
         return work(options)
     names = options.peers.split(',')
     for name in names:
-        if name not in PEERS:
-            parser.error(f'unknown peer {name}; there are {", ".join(PEERS)}')
+        if name not in PEERS and (options.accuracy or name not in OWN):
+            parser.error(f'unknown peer {name}; there are {", ".join([*OWN, *PEERS])}')
     if options.accuracy:
         for name in names:
             Worker(name, options).stream()
@@ -92,6 +100,9 @@ class Worker:
                 command += [f'--{key}', str(getattr(options, key))]
         if options.accuracy:
             command.append('--accuracy')
+        if name in OWN:
+            script = str(Path(__file__).with_name('peer_weightzoo.mjs'))
+            command = ['taskset', '-c', str(options.core), 'node', script, *OWN[name], str(options.steps)]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -154,27 +165,40 @@ def measure_speed(names, options):
     finally:
         for worker in workers.values():
             worker.close()
+    report(names, warm, rounds, options)
+
+
+def report(names, warm, rounds, options):
+    """One JSON object a line and peer, then a table with everybody's rate as a share of the best other library's."""
+    lines = []
     for name, results in rounds.items():
         train = [result['train'] for result in results]
         predict = [result['predict'] for result in results]
         speed, check = statistics.median(train), statistics.median(predict)
         seconds = EPOCHS * (warm[name]['trainImages'] / speed + warm[name]['validationImages'] / check)
+        lines.append(
+            {
+                'peer': name,
+                **warm[name],
+                'trainSamplesPerSecond': round(speed, 1),
+                'trainRange': [round(min(train), 1), round(max(train), 1)],
+                'predictSamplesPerSecond': round(check, 1),
+                'secondsPerNetwork': round(seconds, 2),
+                'networksPerHour': round(3600 / seconds, 2),
+                'rounds': len(results),
+                'steps': options.steps,
+                'batch': BATCH,
+            }
+        )
+    for line in lines:
+        print(json.dumps(line), flush=True)
+    others = [line['networksPerHour'] for line in lines if line['peer'] in PEERS]
+    print(f'\n{"":26}{"samples/s":>11}{"s/network":>11}{"networks/h":>12}{"of best peer":>14}')
+    for line in sorted(lines, key=lambda line: -line['networksPerHour']):
+        share = f'{line["networksPerHour"] / max(others):.2f}' if others else ''
         print(
-            json.dumps(
-                {
-                    'peer': name,
-                    **warm[name],
-                    'trainSamplesPerSecond': round(speed, 1),
-                    'trainRange': [round(min(train), 1), round(max(train), 1)],
-                    'predictSamplesPerSecond': round(check, 1),
-                    'secondsPerNetwork': round(seconds, 2),
-                    'networksPerHour': round(3600 / seconds, 2),
-                    'rounds': len(results),
-                    'steps': options.steps,
-                    'batch': BATCH,
-                }
-            ),
-            flush=True,
+            f'{line["peer"]:26}{line["trainSamplesPerSecond"]:11,.0f}{line["secondsPerNetwork"]:11,.1f}'
+            f'{line["networksPerHour"]:12,.0f}{share:>14}'
         )
 
 
