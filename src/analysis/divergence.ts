@@ -52,6 +52,12 @@ export interface ClassDivergence {
   readonly divergence: PairMatrix
   /** Jensen-Shannon distance: its square root, a metric. */
   readonly distance: PairMatrix
+  /**
+   * Mean divergence to be expected by chance alone, in `unit`: that of two samples of so many weights from one and the
+   * same distribution, (occupied bins - 1) / 8 (1 / n + 1 / m) nats to first order.
+   * Small layers of small zoos lie near it, and then differ by their size, not by class.
+   */
+  readonly byChance: number
   /** Histograms of the classes, from which the matrices come. */
   readonly histograms: readonly Histogram[]
 }
@@ -276,8 +282,16 @@ function compare(
       names,
       values.map(row => row.map(Math.sqrt)),
     ),
+    byChance: chanceDivergence(labels.map(label => counts.get(label)!)) / unitOf(unit),
     histograms: labels.map(label => toHistogram(edges, counts.get(label)!)),
   }
+}
+
+/** Mean over all pairs of (K - 1) / 8 (1 / n + 1 / m): every class is in as many pairs. */
+function chanceDivergence(counts: readonly Float64Array[]): number {
+  const occupied = counts[0]!.filter((_, bin) => counts.some(bins => bins[bin]! > 0)).length
+  const meanOfInverse = counts.reduce((sum, bins) => sum + 1 / totalOf(bins), 0) / counts.length
+  return ((occupied - 1) / 8) * 2 * meanOfInverse
 }
 
 /** The paper's script adds a constant to densities (counts over total and width); outside bins get none. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { jensenShannon, layerDivergence, networkDivergence } from '../../dist/analysis/divergence.js'
 import { entropy } from '../../dist/analysis/histogram.js'
+import { RandomStream } from '../../dist/index.js'
 import { farthest, filtered, type GoldenDivergence, golden, weights, withWeight } from './golden.js'
 
 function expectEqual(found: Awaited<ReturnType<typeof networkDivergence>>, expected: GoldenDivergence): void {
@@ -43,6 +44,22 @@ describe('layerDivergence', () => {
     expect(bits!.unit).toBe('bits')
     expect(bits!.divergence.mean * Math.LN2).toBeCloseTo(nats!.divergence.mean, 14)
     expect(bits!.distance.max.value ** 2).toBeCloseTo(bits!.divergence.max.value, 14)
+  })
+
+  it('says what chance alone would give', async () => {
+    const random = new RandomStream(4, 'test')
+    const data = Float32Array.from({ length: 20 * 2000 }, () => random.uniform(-1, 1))
+    const labels = Array.from({ length: 20 }, (_, row) => row % 10)
+    const { weights: alike } = await layerDivergence(
+      { data, labels, classNames: [...'abcdefghij'] },
+      { bins: 16 },
+    )
+    expect(alike!.byChance).toBeCloseTo((15 / 8) * (2 / 4000), 12)
+    expect(alike!.divergence.mean / alike!.byChance).toBeGreaterThan(0.8)
+    expect(alike!.divergence.mean / alike!.byChance).toBeLessThan(1.2)
+    const { dense: nats } = await layerDivergence(weights)
+    const { dense: bits } = await layerDivergence(weights, { unit: 'bits' })
+    expect(bits!.byChance * Math.LN2).toBeCloseTo(nats!.byChance, 14)
   })
 
   it('leaves no weight out of a narrow range', async () => {
