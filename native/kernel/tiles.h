@@ -21,6 +21,14 @@ WZ_INLINE void split(int n, int most, Body body) {
   }
 }
 
+/* As split, for neighbours of the same size at once: body(start, size, how many). */
+template <class Body>
+WZ_INLINE void split_alike(int n, int most, Body body) {
+  int parts = (n + most - 1) / most, size = n / parts, larger = n - parts * size;
+  if (larger) body(0, size + 1, larger);
+  body(larger * (size + 1), size, parts - larger);
+}
+
 /* sums[i][j] += a(i) * b(j). The shorter side is held in registers and the other streamed: 4 x 3 + 3 + 1 fit in 16. */
 template <int ROWS, int COLUMNS, class A, class B>
 WZ_INLINE void multiply_add(V (*sums)[COLUMNS], A a, B b) {
@@ -71,7 +79,8 @@ typedef void (*SumTile)(const Sums& s, int point, int points, int column, int co
 
 /* Points and columns (a multiple of COLUMNS) from the first ones given on, and OUTPUTS outputs from `output` on. */
 template <int OUTPUTS, int COLUMNS>
-WZ_NOINLINE void sum_tile(const Sums& s, int point, int points, int column, int columns, int output) {
+WZ_NOINLINE void sum_tile(const Sums& given, int point, int points, int column, int columns, int output) {
+  const Sums s = given; /* a copy that no store can change */
   const int32_t* taps = s.taps;
   const int inputs = s.inputs, stride = s.stride;
   for (const int end = point + points; point < end; point++)
@@ -165,37 +174,35 @@ struct Products {
   float* sums;
   int points, in_plane, gradient_plane, sum_plane;
 };
-typedef void (*ProductTile)(const Products& p, int point, int input, int output);
+typedef void (*ProductTile)(const Products& p, int point, int input, int tiles, int output);
 
-/* TAPS inputs from `input` on, OUTPUTS outputs from `output` on. */
+/* `tiles` times TAPS inputs from `input` on, OUTPUTS outputs from `output` on. */
 template <int TAPS, int OUTPUTS>
-WZ_NOINLINE void product_tile(const Products& p, int point, int input, int output) {
-  const int32_t *windows = p.windows, *places = p.places;
-  const int pixels = p.pixels;
-  int tap[TAPS];
-  WZ_UNROLL
-  for (int k = 0; k < TAPS; k++) tap[k] = p.taps[input + k];
-  for (int lane = 0; lane < LANES; lane += WIDTH) {
-    const float *in = p.in + point * p.in_plane + lane;
-    const float *gradient = p.gradient + point * p.gradient_plane + output * LANES + lane;
-    float* sums = p.sums + point * p.sum_plane + (input * p.outputs + output) * LANES + lane;
-    V s[TAPS][OUTPUTS];
-    WZ_UNROLL
-    for (int k = 0; k < TAPS; k++) {
+WZ_NOINLINE void product_tile(const Products& given, int point, int input, int tiles, int output) {
+  const Products p = given; /* a copy that no store can change */
+  for (const int end = input + tiles * TAPS; input < end; input += TAPS)
+    for (int lane = 0; lane < LANES; lane += WIDTH) {
+      const float *in[TAPS], *gradient = p.gradient + point * p.gradient_plane + output * LANES + lane;
+      float* sums = p.sums + point * p.sum_plane + (input * p.outputs + output) * LANES + lane;
+      V s[TAPS][OUTPUTS];
       WZ_UNROLL
-      for (int o = 0; o < OUTPUTS; o++) s[k][o] = load(sums + (k * p.outputs + o) * LANES);
-    }
-    for (int i = 0; i < pixels; i++) {
-      const float *x = in + windows[i], *g = gradient + places[i];
-      multiply_add<TAPS, OUTPUTS>(
-          s, [&](int k) { return load(x + tap[k]); }, [&](int o) { return load(g + o * LANES); });
-    }
-    WZ_UNROLL
-    for (int k = 0; k < TAPS; k++) {
+      for (int k = 0; k < TAPS; k++) {
+        in[k] = p.in + point * p.in_plane + p.taps[input + k] + lane;
+        WZ_UNROLL
+        for (int o = 0; o < OUTPUTS; o++) s[k][o] = load(sums + (k * p.outputs + o) * LANES);
+      }
+      for (int i = 0; i < p.pixels; i++) {
+        const int x = p.windows[i];
+        const float* g = gradient + p.places[i];
+        multiply_add<TAPS, OUTPUTS>(
+            s, [&](int k) { return load(in[k] + x); }, [&](int o) { return load(g + o * LANES); });
+      }
       WZ_UNROLL
-      for (int o = 0; o < OUTPUTS; o++) store(sums + (k * p.outputs + o) * LANES, s[k][o]);
+      for (int k = 0; k < TAPS; k++) {
+        WZ_UNROLL
+        for (int o = 0; o < OUTPUTS; o++) store(sums + (k * p.outputs + o) * LANES, s[k][o]);
+      }
     }
-  }
 }
 WZ_TABLE(product_tile, ProductTile)
 
@@ -203,7 +210,7 @@ static void lane_products(const Products& p) {
   constexpr int A = ACCUMULATORS;
   for (int point = 0; point < p.points; point++)
     split(p.outputs, A < 12 ? 2 : p.outputs % 4 && p.outputs % 6 == 0 ? 6 : 4, [&](int output, int outputs) {
-      split(p.inputs, A / outputs, [&](int input, int count) {
+      split_alike(p.inputs, A / outputs, [&](int input, int count, int tiles) {
         ProductTile tile;
         switch (outputs) {
           case 1: tile = product_tile_for<1>(count, MakeIndices<A>::list()); break;
@@ -212,7 +219,7 @@ static void lane_products(const Products& p) {
           case 4: tile = product_tile_for<4>(count, MakeIndices<A / 4>::list()); break;
           default: tile = product_tile_for<6>(count, MakeIndices<A / 6>::list()); break;
         }
-        tile(p, point, input, output);
+        tile(p, point, input, tiles, output);
       });
     });
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds and runs the kernel's tests. --sanitize: with ASan and UBSan. --bench [rounds seconds]: the bench instead.
+# Builds and runs the kernel's tests. --sanitize: fewer of them, with ASan and UBSan. --bench [rounds seconds]: the bench instead.
 # CXX chooses the compiler; everything built lies in native/test/build (or $WZ_BUILD).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -34,5 +34,6 @@ main=$here/test.cpp
 [ "${1:-}" != --bench ] || main=$here/../bench/bench.cpp
 object "$main"
 $cxx $flags "$build"/kernel*.o "$build/$(basename "$main" .cpp).o" -o "$build/main"
-shift $(($# > 0))
-${WZ_RUN:-} "$build/main" "$@"
+[ "${1:-}" != --sanitize ] || set -- --sanitize --quick
+[ $# = 0 ] || shift
+"$build/main" "$@"
