@@ -1,10 +1,10 @@
 /**
  * weightzoo makes, stores and reads datasets of trained neural networks.
  *
- * Data flows one way: images, sampling, architecture, training, zoo, views.
+ * Data flows one way: images, sampling, architecture, training, zoo, views, analysis and classifiers.
  *
  * ```ts
- * import { ImagenetteLoader, trainZoo, flattenModelwise, groupLayerwise } from 'weightzoo'
+ * import { ImagenetteLoader, trainZoo, flattenModelwise, groupLayerwise, layerDivergence } from 'weightzoo'
  *
  * const images = await new ImagenetteLoader({ source: 'imagenette2-320.tgz' }).load()
  * const zoo = await trainZoo({ images, out: 'zoo', perClass: 2, seed: 7 })
@@ -15,11 +15,40 @@
  * const rows = await flattenModelwise(zoo) // [20, 91481] with labels
  * const byLayer = await groupLayerwise(zoo)
  * byLayer.matrix('church', 'conv2d_2').shape // [2, 48120]
+ *
+ * const { conv2d_2 } = await layerDivergence(byLayer) // class x class Jensen-Shannon
  * ```
  *
  * @module
  */
 
+export { type DistanceOptions, type Distances, pairwiseDistances } from './analysis/distances.js'
+export {
+  type DistributionOptions,
+  type WeightDistribution,
+  type WeightDistributions,
+  weightDistributions,
+} from './analysis/distributions.js'
+export {
+  type ClassDivergence,
+  type DivergenceOptions,
+  jensenShannon,
+  layerDivergence,
+  networkDivergence,
+} from './analysis/divergence.js'
+export { type EntropyUnit, entropy, type Histogram, type ValueRange } from './analysis/histogram.js'
+export { type Clusters, type KMeansOptions, kMeans } from './analysis/k-means.js'
+export type { Moments } from './analysis/moments.js'
+export type { Pair, PairMatrix } from './analysis/pair-matrix.js'
+export {
+  PrincipalComponents,
+  type PrincipalComponentsOptions,
+  principalComponents,
+} from './analysis/principal-components.js'
+export type { Quantile } from './analysis/quantiles.js'
+export type { CommonValue } from './analysis/rounded-values.js'
+export { type Silhouettes, silhouettes } from './analysis/silhouettes.js'
+export type { StudyOptions, WeightArray, Weights } from './analysis/weights.js'
 export {
   type Activation,
   type Architecture,
@@ -34,6 +63,52 @@ export {
 export { initialWeights } from './architecture/initial-weights.js'
 export { type LeNet5Options, lenet5, lenet5 as LeNet5, lenet5Architecture } from './architecture/lenet5.js'
 export { toLayersModel } from './architecture/to-layers-model.js'
+
+export {
+  type Classifier,
+  type FitControl,
+  type Preprocessing,
+  type RowChange,
+  withPreprocessing,
+} from './classifiers/classifier.js'
+export {
+  type CrossValidateOptions,
+  crossValidate,
+  type EvaluateOptions,
+  evaluate,
+  evaluateLayers,
+  type LayerEvaluation,
+} from './classifiers/evaluate.js'
+export {
+  GaussianNaiveBayes,
+  type GaussianNaiveBayesModel,
+  type GaussianNaiveBayesOptions,
+} from './classifiers/gaussian-naive-bayes.js'
+export { MlpClassifier, type MlpEpoch, type MlpOptions } from './classifiers/mlp-classifier.js'
+export {
+  arrayRows,
+  asWeightMatrix,
+  type LabelledRows,
+  layerRows,
+  type Rows,
+  stackRows,
+  subsetRows,
+  withLabels,
+} from './classifiers/rows.js'
+export {
+  type ClassScore,
+  type Evaluation,
+  type ScoreOptions,
+  score,
+  wilsonInterval,
+} from './classifiers/scoring.js'
+export {
+  type KFoldOptions,
+  kFold,
+  type Split,
+  type SplitOptions,
+  stratifiedSplit,
+} from './classifiers/splits.js'
 export { isZooError, ZooError, type ZooErrorFields, type ZooErrorTag } from './errors.js'
 export { type GenerateImagesOptions, generateImages } from './images/generate-images.js'
 export {

@@ -78,7 +78,7 @@ function toTfjsLayer(layer: Layer, input: { inputShape?: number[] }) {
 }
 
 /** tfjs's cpu backend advertises tfjs-node on first use; a library should not print that for its user. */
-function silenceCpuBackend(): void {
+export function silenceCpuBackend(): void {
   const backend = tf.backend() as { firstUse?: boolean }
   if (tf.getBackend() === 'cpu') backend.firstUse = false
 }

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core'
 import type { LayersModel, Sequential } from '@tensorflow/tfjs-layers'
+import { silenceCpuBackend } from '../architecture/to-layers-model.js'
 import { checkOptionNames, invalidOption, isCount } from '../options.js'
 import { RandomStream } from '../random.js'
 import { createOptimizer, type OptimizerStep } from '../training/optimizer.js'
@@ -23,7 +24,7 @@ import {
 import { arrayRows, finiteBlocks, finiteRows, type Rows, rowsPerBlock, subsetRows } from './rows.js'
 import { RunningMoments } from './running-moments.js'
 import { splitByClass } from './splits.js'
-import { onBackend, silenceCpuBackend } from './tfjs-backend.js'
+import { onBackend } from './tfjs-backend.js'
 
 /** Options of {@link MlpClassifier}. */
 export interface MlpOptions {

@@ -1,5 +1,5 @@
-import '@tensorflow/tfjs-backend-cpu'
 import * as tf from '@tensorflow/tfjs-core'
+import { silenceCpuBackend } from '../architecture/to-layers-model.js'
 import { reasonOf, ZooError } from '../errors.js'
 import { TimeSlice } from './time-slice.js'
 
@@ -65,10 +65,4 @@ function switched<T>(name: string, work: () => T): T {
   } finally {
     if (before !== name) void tf.setBackend(before)
   }
-}
-
-/** tfjs's cpu backend advertises tfjs-node on first use; a library should not print that for its user. */
-export function silenceCpuBackend(): void {
-  const backend = tf.backend() as { firstUse?: boolean }
-  if (tf.getBackend() === 'cpu') backend.firstUse = false
 }

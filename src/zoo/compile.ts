@@ -28,7 +28,7 @@ const BLOCK = 64
 /**
  * Writes the compiled files of a zoo from its model files: `metrics.csv`, `modelwise.h5` and `layerwise.h5` (paper,
  * section 2, "modelwise" and "layerwise"). They hold every network that the directory has now, also where `zoo` is a
- * selection or older. One pass over the models, {@link BLOCK} of them in memory; every network is checked against the
+ * selection or older. One pass over the models, 64 of them in memory; every network is checked against the
  * ledger's hash. Rows are in the order of `zoo.networks`, so equal zoos give equal files.
  *
  * @throws ZooError `zoo` naming a damaged model file, or the file that cannot be written; `interrupted` when `signal` is
