@@ -100,7 +100,8 @@ export interface Architecture {
   readonly spec: ArchitectureSpec
 }
 
-const KERAS_NAMES = {
+/** What Keras calls each kind of layer, in automatic names and in the groups of its weight files. */
+export const KERAS_NAMES = {
   conv2d: 'conv2d',
   averagePooling2d: 'average_pooling2d',
   maxPooling2d: 'max_pooling2d',

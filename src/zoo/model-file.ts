@@ -1,4 +1,4 @@
-import type { Architecture, ParameterEntry } from '../architecture/architecture.js'
+import { type Architecture, KERAS_NAMES, type ParameterEntry } from '../architecture/architecture.js'
 import { ZooError } from '../errors.js'
 import { writeWhole } from './files.js'
 import { openHdf5, writeHdf5 } from './hdf5.js'
@@ -85,17 +85,10 @@ function readEntry(
  * called. `keras.src.saving.saving_lib`.
  */
 function kerasPaths(architecture: Architecture): ReadonlyMap<string, string> {
-  const types = {
-    conv2d: 'conv2d',
-    averagePooling2d: 'average_pooling2d',
-    maxPooling2d: 'max_pooling2d',
-    flatten: 'flatten',
-    dense: 'dense',
-  } as const
   const used = new Map<string, number>()
   const paths = new Map<string, string>()
   for (const { name, kind } of architecture.layers) {
-    const type = types[kind]
+    const type = KERAS_NAMES[kind]
     const number = used.get(type) ?? 0
     used.set(type, number + 1)
     paths.set(name, `layers/${type}${number === 0 ? '' : `_${number}`}`)

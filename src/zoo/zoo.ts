@@ -107,11 +107,12 @@ export class Zoo {
     const found = this.byName.get(networkName(className, index))
     if (found) return found
     const count = this.networks.filter(network => network.class === className).length
-    throw new ZooError(
-      'zoo',
-      `no network ${networkName(className, index)} in ${this.path}; of class "${className}" it has ${count}`,
-      { path: this.path },
-    )
+    const failure = this.failures.find(record => record.class === className && record.index === index)
+    const where = this.networks === this.allNetworks ? this.path : `this selection of ${this.path}`
+    const why = failure ? `it failed: ${failure.reason}` : `of class "${className}" it has ${count}`
+    throw new ZooError('zoo', `no network ${networkName(className, index)} in ${where}; ${why}`, {
+      path: this.path,
+    })
   }
 
   /**
@@ -156,6 +157,11 @@ export class Zoo {
    */
   async model(className: string, index: number): Promise<LayersModel> {
     return toLayersModel(this.architecture, await this.weights(className, index))
+  }
+
+  /** One line in the console and in notebooks, where the whole would be pages. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return `Zoo { ${this.path}: ${this.networks.length} networks of ${this.architecture.name}, ${this.classNames.length} classes }`
   }
 
   private checkClass(name: string): void {
