@@ -19,22 +19,15 @@ const folder = process.argv[3] ?? mkdtempSync(join(tmpdir(), 'weightzoo-bench-')
 const architecture = lenet5Architecture()
 const classNames = Array.from({ length: 10 }, (_, label) => `class_${label}`)
 
-let peak = 0
-const watch = setInterval(() => {
-  peak = Math.max(peak, process.memoryUsage().rss)
-}, 20)
-watch.unref()
-
 async function measure(what, work) {
   const start = performance.now()
-  const base = process.memoryUsage().rss
-  peak = base
   await work()
-  peak = Math.max(peak, process.memoryUsage().rss)
   const seconds = (performance.now() - start) / 1000
   const rate = (networks * architecture.parameterCount * 4) / 1e6 / seconds
+  // The largest that the process has been so far, as the operating system counts it.
+  const peak = process.resourceUsage().maxRSS / 1000
   console.log(
-    `${what.padEnd(28)} ${seconds.toFixed(1).padStart(7)} s ${rate.toFixed(0).padStart(6)} MB/s  peak ${(peak / 1e6).toFixed(0).padStart(5)} MB (${(base / 1e6).toFixed(0)} MB before)`,
+    `${what.padEnd(28)} ${seconds.toFixed(1).padStart(7)} s ${rate.toFixed(0).padStart(6)} MB/s  peak so far ${peak.toFixed(0).padStart(5)} MB`,
   )
 }
 

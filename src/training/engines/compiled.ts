@@ -22,8 +22,8 @@ const STATUS_OK = 0
 const STATUS_NOT_FINITE = 1
 const INTEGERS_PER_LAYER = 15
 
-/** Minimal filtering is faster and rounds more; which one is worth it on real images is measured in docs/. */
-const DEFAULT_ALGORITHM: Algorithm = 'direct'
+/** Minimal filtering: faster, and on real images it gives the networks of direct convolution (docs/measurements.md). */
+const DEFAULT_ALGORITHM: Algorithm = 'minimal-filtering'
 
 /**
  * The algorithm that `WEIGHTZOO_ALGORITHM` asks for, else the default. For tests and benchmarks: the arithmetic that a
