@@ -124,8 +124,8 @@ function rateOf(duration, work) {
 
 /** Networks trained by one thread and by two, by the clock on the wall; by turns. */
 async function twoCores() {
-  const network = { ...makeJob(2048, 1024), epochs: 4 }
-  network.order = Uint32Array.from({ length: 4 * 2048 }, (_, i) => i % 2048)
+  const network = { ...makeJob(2048, 1024), epochs: 12 }
+  network.order = Uint32Array.from({ length: 12 * 2048 }, (_, i) => i % 2048)
   const engines = await Promise.all([1, 2].map(concurrency => openEngine({ concurrency })))
   const times = [[], []]
   for (let round = 0; round < rounds; round++) {
