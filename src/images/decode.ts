@@ -6,7 +6,7 @@ import type { DecodedImage } from './resize.js'
  * Most pixels in one image: 100 megapixels, more than any camera photograph in a training set and 300 MB when decoded,
  * so that a file of a few kB that claims to be 60,000 x 60,000 is refused and not allocated.
  */
-export const MAX_IMAGE_PIXELS = 100_000_000
+const MAX_IMAGE_PIXELS = 100_000_000
 
 type SharpModule = ((input: Uint8Array, options: SharpOptions) => Sharp) & {
   versions: { vips: string; sharp?: string }

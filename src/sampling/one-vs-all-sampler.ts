@@ -57,9 +57,7 @@ export class OneVsAllSampler {
     this.positiveFraction = positiveFraction
     this.classNames = images.classNames
     this.labels = images.train.labels
-    this.byClass = images.classNames.map((_, label) =>
-      Uint32Array.from({ length: images.train.count }, (_, i) => i).filter(i => this.labels[i] === label),
-    )
+    this.byClass = groupByLabel(this.labels, images.classNames.length)
     if (samplesPerNetwork !== undefined && !isCount(samplesPerNetwork)) {
       throw invalidOption('samplesPerNetwork', samplesPerNetwork, 'needs a positive integer')
     }
@@ -168,6 +166,13 @@ export class OneVsAllSampler {
     }
     return samples
   }
+}
+
+/** Indices of the images of each class, in one pass over the labels. */
+function groupByLabel(labels: Uint8Array, classes: number): Uint32Array[] {
+  const groups = Array.from({ length: classes }, (): number[] => [])
+  for (const [i, label] of labels.entries()) groups[label]!.push(i)
+  return groups.map(group => Uint32Array.from(group))
 }
 
 /** `Math.ceil` and `Math.floor` that forgive the last bits of a product such as 0.07 * 100. */

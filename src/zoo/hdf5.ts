@@ -185,11 +185,6 @@ export class Hdf5Reader {
     return this.guard(() => (this.file.get(object) as Group | null)?.attrs[name]?.value)
   }
 
-  /** Names of what a group holds. */
-  keys(group: string): string[] {
-    return this.guard(() => (this.file.get(group) as Group | null)?.keys() ?? [])
-  }
-
   /** Shape of a dataset. */
   shape(dataset: string): number[] {
     return this.guard(() => this.dataset(dataset).shape ?? [])

@@ -104,6 +104,9 @@ function parseLine(line: string): LedgerRecord | undefined {
 
 /** Appends lines to the ledger, each on the disk before `append` resolves. */
 export class LedgerWriter {
+  /** The write that the next one waits for. */
+  private last: Promise<void> = Promise.resolve()
+
   private constructor(
     private readonly path: string,
     private readonly handle: Awaited<ReturnType<typeof open>>,
@@ -137,8 +140,6 @@ export class LedgerWriter {
     this.last = turn.catch(() => {})
     return turn
   }
-
-  private last: Promise<void> = Promise.resolve()
 
   private async write(record: LedgerRecord): Promise<void> {
     const line = Buffer.from(`${JSON.stringify(record)}\n`)

@@ -99,8 +99,8 @@ export async function trainZoo(options: TrainZooOptions): Promise<Zoo> {
     }
     return zoo
   } finally {
-    await engine.close()
     await unlock()
+    await engine.close()
   }
 }
 

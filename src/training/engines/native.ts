@@ -60,7 +60,7 @@ interface NativeHandle {
 }
 
 /** Where an addon may lie, in the order in which it is looked for: this machine's own build, then the package's. */
-export const NATIVE_PATHS = [
+const NATIVE_PATHS = [
   'native/build/weightzoo.node',
   `prebuilds/${process.platform}-${process.arch}/weightzoo.node`,
 ].map(path => fileURLToPath(new URL(`../../../${path}`, import.meta.url)))
