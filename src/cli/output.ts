@@ -1,4 +1,5 @@
-import type { ClassSummary, ImageProgress, TrainingProgress } from './index.js'
+import { resolve } from 'node:path'
+import type { ClassSummary, ImageProgress, TrainingProgress, Zoo } from '../index.js'
 
 /** Columns of the drawn part of a progress bar. */
 const BAR_WIDTH = 24
@@ -124,4 +125,23 @@ export function alignColumns(rows: readonly (readonly string[])[]): string {
         .join('  '),
     )
     .join('\n')
+}
+
+/** What lies in a zoo directory, a line a file. */
+export function filesOf(zoo: Zoo): string {
+  const rows = [
+    ['zoo.json', 'recipe, parameter table, fingerprint of the images'],
+    ['models/', `${count(zoo.allNetworks.length)} networks, Keras 3 .weights.h5`],
+    ['ledger.jsonl', 'metrics, history and hash of every network'],
+    ['metrics.csv', "the paper's table, one line a network"],
+    [
+      'modelwise.h5',
+      `parameters [${zoo.allNetworks.length}, ${zoo.architecture.parameterCount}], labels, names, metrics`,
+    ],
+    ['layerwise.h5', '<class>/<layer> [networks, parameters of the layer]'],
+  ]
+  const width = Math.max(...rows.map(([name]) => name!.length))
+  return [`${resolve(zoo.path)}/`, ...rows.map(([name, what]) => `  ${name!.padEnd(width)}  ${what}`)].join(
+    '\n',
+  )
 }

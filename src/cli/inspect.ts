@@ -1,0 +1,59 @@
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import { openZoo, summarize } from '../index.js'
+import { wholeNumber } from './flags.js'
+import { alignColumns, count, metricsTable } from './output.js'
+
+/** `weightzoo inspect`. */
+export function addInspect(program: Command): void {
+  program
+    .command('inspect')
+    .description("show a zoo's recipe, progress and metrics, or one network's record")
+    .argument('<zoo>', 'the zoo directory')
+    .argument('[class]', 'a class, to see one of its networks')
+    .argument('[index]', 'the number of the network within its class', wholeNumber(0))
+    .option('--json', 'print JSON for programs')
+    .action(inspect)
+}
+
+async function inspect(
+  path: string,
+  className?: string,
+  index?: number,
+  { json = false } = {},
+): Promise<void> {
+  const zoo = await openZoo(path)
+  if (className !== undefined) {
+    const record = zoo.network(className, index ?? 0)
+    console.log(JSON.stringify(record, null, json ? undefined : 2))
+    return
+  }
+  const { manifest, networks, failures } = zoo
+  const summary = summarize(zoo)
+  if (json) {
+    console.log(
+      JSON.stringify({ path: resolve(path), manifest, finished: networks.length, failures, summary }),
+    )
+    return
+  }
+  const { recipe, images, plan } = manifest
+  const planned = Object.values(plan).reduce((sum, n) => sum + n, 0)
+  const { kind, ...settings } = recipe.optimizer
+  const hours = networks.reduce((sum, { seconds }) => sum + seconds, 0) / 3600
+  console.log(
+    [
+      `zoo           ${resolve(path)}`,
+      `networks      ${count(networks.length)} of ${count(planned)} planned, ${count(failures.length)} failed, ${hours.toFixed(2)} core-hours`,
+      `architecture  ${recipe.architecture.name}, ${count(manifest.parameterCount)} parameters`,
+      `images        ${images.name}: ${count(images.train)} to train on, ${count(images.validation)} to validate, ${images.shape.join('x')}, ${images.fingerprint.slice(0, 12)}`,
+      `recipe        ${recipe.epochs} epochs, batch ${recipe.batchSize}, ${kind} ${JSON.stringify(settings)}, ${count(recipe.samplesPerNetwork)} samples, ${recipe.positiveFraction.join(' to ')} positive, keep ${recipe.keep}, seed ${recipe.seed}`,
+      `arithmetic    ${manifest.arithmetic}`,
+    ].join('\n'),
+  )
+  if (networks.length > 0) console.log(`\n${metricsTable(summary)}`)
+  if (failures.length > 0) {
+    console.log(
+      `\n${alignColumns(failures.map(({ class: name, index, reason }) => [`${name}_${index}`, reason]))}`,
+    )
+  }
+}
