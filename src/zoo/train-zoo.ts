@@ -1,21 +1,14 @@
-import { mkdir, readdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
-import { describeArchitecture } from '../architecture/architecture.js'
-import { isZooError, reasonOf, ZooError } from '../errors.js'
 import type { ImageSet } from '../images/image-set.js'
-import { checkOptionNames, invalidOption, isCount, suggestion } from '../options.js'
-import { OneVsAllSampler } from '../sampling/one-vs-all-sampler.js'
-import { jobFactory } from '../training/create-job.js'
-import type { Engine, EngineName } from '../training/engine.js'
+import { checkOptionNames, invalidOption } from '../options.js'
+import type { EngineName } from '../training/engine.js'
 import { openEngine } from '../training/engines/open-engine.js'
-import { binaryMetrics } from '../training/metrics.js'
-import { RECIPE_OPTION_NAMES, type Recipe, type RecipeOptions, resolveRecipe } from '../training/recipe.js'
+import { RECIPE_OPTION_NAMES, type RecipeOptions, resolveRecipe } from '../training/recipe.js'
 import { ensureCompiled } from './compile.js'
-import { modelPath, networkName, safeName, TEMPORARY, weightsHash, ZOO_FILES } from './files.js'
-import { LedgerWriter, type NetworkRecord, readLedger, toHistory } from './ledger.js'
 import { lockDirectory } from './lock.js'
-import { differences, FORMAT_VERSION, readManifest, writeManifest, type ZooManifest } from './manifest.js'
-import { writeModelFile } from './model-file.js'
+import { interruptedAfter, planOf } from './plan.js'
+import { makeDirectory, manifestOf, prepareDirectory } from './prepare.js'
+import type { TrainingProgress } from './progress.js'
+import { trainMissing } from './train-networks.js'
 import { openZoo, type Zoo } from './zoo.js'
 
 /** Options of {@link trainZoo}: where, how many and how fast, beside the recipe. */
@@ -39,30 +32,6 @@ export interface TrainZooOptions extends RecipeOptions {
   onProgress?: ((progress: TrainingProgress) => void) | undefined
 }
 
-/** How far {@link trainZoo} is. */
-export interface TrainingProgress {
-  /** The networks are trained first, then compiled into the files of all networks. */
-  readonly stage: 'training' | 'compiling'
-  /** Networks compiled; 0 while training. */
-  readonly compiled: number
-  /** Networks finished, those of earlier calls included. */
-  readonly finished: number
-  /** Networks that failed, in this call or an earlier one. */
-  readonly failed: number
-  /** Networks planned in all. */
-  readonly total: number
-  /** Epochs done in the networks now in training, in networks: 1.5 is one and a half network's work. */
-  readonly underWay: number
-  /** Networks an hour, over this call; 0 until it can be told. */
-  readonly networksPerHour: number
-  /** Seconds that the rest will take at this rate; `undefined` until it can be told. */
-  readonly secondsLeft: number | undefined
-  /** The engine at work. */
-  readonly engine: Pick<Engine, 'name' | 'arithmetic' | 'reason' | 'concurrency'>
-  /** The network that has just been finished, if that is what happened. */
-  readonly network?: NetworkRecord
-}
-
 /**
  * Trains a zoo: `perClass` one-versus-all networks of every class, each with a training set, initialisation and order
  * of its own, all following from the seed. Writes every network as it is finished, then the compiled files.
@@ -83,7 +52,7 @@ export async function trainZoo(options: TrainZooOptions): Promise<Zoo> {
   const { images, out, signal } = checkOptions(options)
   const recipe = resolveRecipe(pickRecipe(options), images)
   const plan = planOf(options, images, recipe)
-  throwIfAborted(signal, 0, plan)
+  if (signal?.aborted) throw interruptedAfter(0, plan)
   const engine = await openEngine({ engine: options.engine, concurrency: options.concurrency })
   let unlock = async () => {}
   try {
@@ -102,17 +71,6 @@ export async function trainZoo(options: TrainZooOptions): Promise<Zoo> {
     await unlock()
     await engine.close()
   }
-}
-
-function throwIfAborted(
-  signal: AbortSignal | undefined,
-  finished: number,
-  plan: Readonly<Record<string, number>>,
-): void {
-  if (!signal?.aborted) return
-  const total = Object.values(plan).reduce((sum, count) => sum + count, 0)
-  const message = `interrupted after ${finished} of ${total} networks; the same call goes on from there`
-  throw new ZooError('interrupted', message, { finished })
 }
 
 function checkOptions(options: TrainZooOptions): TrainZooOptions {
@@ -146,244 +104,4 @@ function pickRecipe(options: TrainZooOptions): RecipeOptions {
     (RECIPE_OPTION_NAMES as readonly string[]).includes(name),
   )
   return Object.fromEntries(given)
-}
-
-/** How many networks of which class; refuses what the images cannot give, before anything is written. */
-function planOf(
-  { perClass = 1000, classes }: TrainZooOptions,
-  images: ImageSet,
-  recipe: Recipe,
-): Record<string, number> {
-  if (!isCount(perClass)) throw invalidOption('perClass', perClass, 'needs a positive integer')
-  const names = classes === undefined ? images.classNames : [classes].flat()
-  if (names.length === 0) throw invalidOption('classes', [], 'needs at least one class')
-  const { samplesPerNetwork, positiveFraction } = recipe
-  const sampler = new OneVsAllSampler({ images, samplesPerNetwork, positiveFraction })
-  for (const name of names) {
-    if (!images.classNames.includes(name)) {
-      throw invalidOption('classes', name, `is not in the image set; ${suggestion(name, images.classNames)}`)
-    }
-    sampler.check(name)
-    checkFileName(name, names)
-  }
-  return Object.fromEntries(names.map(name => [name, perClass]))
-}
-
-/** A class name becomes part of file names: they must fit and stay apart, also where case makes no difference. */
-function checkFileName(name: string, names: readonly string[]): void {
-  const file = safeName(name)
-  if (file.length > 200) {
-    throw invalidOption(
-      'class name',
-      name,
-      `makes a file name of ${file.length} characters, of which 200 are allowed`,
-    )
-  }
-  const twin = names.find(other => other !== name && safeName(other).toLowerCase() === file.toLowerCase())
-  if (twin !== undefined) throw invalidOption('class name', name, `differs only in case from "${twin}"`)
-}
-
-function manifestOf(
-  recipe: Recipe,
-  images: ImageSet,
-  plan: Record<string, number>,
-  engine: Engine,
-): ZooManifest {
-  const { parameters, parameterCount } = describeArchitecture(recipe.architecture)
-  return {
-    format: 'weightzoo',
-    formatVersion: FORMAT_VERSION,
-    recipe,
-    parameters,
-    parameterCount,
-    classNames: images.classNames,
-    plan,
-    images: {
-      name: images.name,
-      shape: images.shape,
-      train: images.train.count,
-      validation: images.validation.count,
-      fingerprint: images.fingerprint,
-    },
-    arithmetic: engine.arithmetic,
-  }
-}
-
-/** Starts a zoo, or checks that the one there is of the same recipe and lets it grow. */
-async function prepareDirectory(out: string, wanted: ZooManifest): Promise<void> {
-  const present = await readManifest(out)
-  if (present) {
-    const differing = differences(wanted, present)
-    if (differing.length > 0) {
-      throw new ZooError(
-        'zoo',
-        `${out} holds a zoo of another recipe: ${differing.join('; ')}. Choose another directory`,
-        { path: out },
-      )
-    }
-  }
-  if (!present && (await readLedger(out)).length > 0) {
-    const why = 'a ledger but no zoo.json, so that nothing says of which recipe its networks are'
-    throw new ZooError('zoo', `${out} has ${why}; choose another directory`, { path: out })
-  }
-  await removeUnfinished(out)
-  const planned = new Map(Object.entries(present?.plan ?? {}))
-  for (const [name, count] of Object.entries(wanted.plan)) {
-    planned.set(name, Math.max(count, planned.get(name) ?? 0))
-  }
-  await writeManifest(out, { ...wanted, plan: Object.fromEntries(planned) })
-}
-
-async function makeDirectory(out: string): Promise<void> {
-  try {
-    await mkdir(out, { recursive: true })
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'EEXIST' || code === 'ENOTDIR') {
-      throw new ZooError('zoo', `not a directory: ${out}`, { path: out }, { cause: error })
-    }
-    throw new ZooError(
-      'zoo',
-      `cannot make the directory ${out}: ${reasonOf(error)}`,
-      { path: out },
-      { cause: error },
-    )
-  }
-}
-
-/** Files that a crash left half-written; nothing reads them. */
-async function removeUnfinished(out: string): Promise<void> {
-  for (const folder of [out, join(out, ZOO_FILES.models)]) {
-    const names = await readdir(folder).catch(() => [])
-    for (const name of names) if (TEMPORARY.test(name)) await rm(join(folder, name), { force: true })
-  }
-}
-
-async function trainMissing(
-  options: TrainZooOptions,
-  recipe: Recipe,
-  plan: Readonly<Record<string, number>>,
-  engine: Engine,
-): Promise<TrainingProgress> {
-  const { images, out, retryFailed = false, onProgress = () => {} } = options
-  const records = await readLedger(out)
-  const settled = new Map(records.map(record => [networkName(record.class, record.index), record.status]))
-  const asked = inTurns(plan)
-  const statusOf = ({ className, index }: NetworkId) => settled.get(networkName(className, index))
-  const waiting = asked.filter(id => statusOf(id) === undefined || (statusOf(id) === 'failed' && retryFailed))
-  const total = asked.length
-  let finished = asked.filter(id => statusOf(id) === 'finished').length
-  let failed = total - finished - waiting.length
-  let trainedHere = 0
-  const epochsDone = new Map<string, number>()
-  const started = performance.now()
-
-  const progress = (network?: NetworkRecord): TrainingProgress => {
-    const underWay = [...epochsDone.values()].reduce((sum, epochs) => sum + epochs / recipe.epochs, 0)
-    const hours = (performance.now() - started) / 3.6e6
-    const networksPerHour = hours > 0 ? (trainedHere + underWay) / hours : 0
-    const left = total - finished - failed - underWay
-    const { name, arithmetic, reason, concurrency } = engine
-    return {
-      stage: 'training',
-      compiled: 0,
-      finished,
-      failed,
-      total,
-      underWay,
-      networksPerHour,
-      secondsLeft: networksPerHour > 0 ? (left / networksPerHour) * 3600 : undefined,
-      engine: { name, arithmetic, reason, concurrency },
-      ...(network && { network }),
-    }
-  }
-  const report = (network?: NetworkRecord) => onProgress(progress(network))
-
-  const createJob = jobFactory(recipe, images)
-  // One lane for each place in the engine. The first error that is not a network's own stops them all.
-  const stop = new AbortController()
-  const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal
-
-  const trainOne = async ({ className, index }: NetworkId): Promise<void> => {
-    const name = networkName(className, index)
-    const line = { class: className, index, seed: recipe.seed }
-    const begun = performance.now()
-    const spent = () => ({
-      seconds: Number(((performance.now() - begun) / 1000).toFixed(3)),
-      engine: engine.name,
-    })
-    const { job, positiveFraction } = createJob(className, index)
-    try {
-      const result = await engine.train(job, {
-        signal,
-        onEpoch: ({ epoch }) => {
-          epochsDone.set(name, epoch + 1)
-          report()
-        },
-      })
-      const sha256 = weightsHash(result.weights)
-      const record: NetworkRecord = {
-        ...line,
-        status: 'finished',
-        sha256,
-        metrics: binaryMetrics(result.validationOutputs, job.validationTargets),
-        positiveFraction,
-        epoch: result.epoch,
-        history: toHistory(result.history),
-        ...spent(),
-      }
-      await writeModelFile(modelPath(out, className, index), job.architecture, result.weights, {
-        ...line,
-        sha256,
-      })
-      await ledger.append(record)
-      epochsDone.delete(name)
-      finished++
-      trainedHere++
-      report(record)
-    } catch (error) {
-      epochsDone.delete(name)
-      if (!isZooError(error, 'training')) throw error
-      await ledger.append({ ...line, status: 'failed', reason: reasonOf(error), ...spent() })
-      failed++
-      trainedHere++
-      report()
-    }
-  }
-  const lane = async (): Promise<void> => {
-    for (let next = waiting.shift(); next && !signal.aborted; next = waiting.shift()) await trainOne(next)
-  }
-
-  const ledger = await LedgerWriter.open(out)
-  try {
-    report()
-    const lanes = Array.from({ length: engine.concurrency }, () =>
-      lane().catch(error => {
-        stop.abort()
-        throw error
-      }),
-    )
-    const outcomes = await Promise.allSettled(lanes)
-    throwIfAborted(options.signal, finished, plan)
-    const errors = outcomes.filter(outcome => outcome.status === 'rejected').map(outcome => outcome.reason)
-    if (errors.length > 0) throw errors.find(error => !isZooError(error, 'interrupted')) ?? errors[0]
-    return progress()
-  } finally {
-    await ledger.close()
-  }
-}
-
-interface NetworkId {
-  className: string
-  index: number
-}
-
-/** First every class's network 0, then every class's network 1: a zoo cut short is even. */
-function inTurns(plan: Readonly<Record<string, number>>): NetworkId[] {
-  const most = Math.max(...Object.values(plan))
-  return Array.from({ length: most }, (_, index) =>
-    Object.entries(plan)
-      .filter(([, count]) => index < count)
-      .map(([className]) => ({ className, index })),
-  ).flat()
 }

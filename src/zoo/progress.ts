@@ -1,0 +1,79 @@
+import type { Engine } from '../training/engine.js'
+import type { NetworkRecord } from './ledger.js'
+
+/** How far {@link trainZoo} is. */
+export interface TrainingProgress {
+  /** The networks are trained first, then compiled into the files of all networks. */
+  readonly stage: 'training' | 'compiling'
+  /** Networks compiled; 0 while training. */
+  readonly compiled: number
+  /** Networks finished, those of earlier calls included. */
+  readonly finished: number
+  /** Networks that failed, in this call or an earlier one. */
+  readonly failed: number
+  /** Networks planned in all. */
+  readonly total: number
+  /** Epochs done in the networks now in training, in networks: 1.5 is one and a half network's work. */
+  readonly underWay: number
+  /** Networks an hour, over this call; 0 until it can be told. */
+  readonly networksPerHour: number
+  /** Seconds that the rest will take at this rate; `undefined` until it can be told. */
+  readonly secondsLeft: number | undefined
+  /** The engine at work. */
+  readonly engine: Pick<Engine, 'name' | 'arithmetic' | 'reason' | 'concurrency'>
+  /** The network that has just been finished, if that is what happened. */
+  readonly network?: NetworkRecord
+}
+
+/** Counts what is done and tells it, with the rate since it was made. */
+export class ProgressMeter {
+  private doneHere = 0
+  /** Share done of every network now in training. */
+  private readonly shares = new Map<string, number>()
+  private readonly started = performance.now()
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly total: number,
+    /** Networks settled in earlier calls. */
+    private settled: { finished: number; failed: number },
+  ) {}
+
+  get finished(): number {
+    return this.settled.finished
+  }
+
+  /** A network in training has done this share of its epochs. */
+  advance(name: string, share: number): void {
+    this.shares.set(name, share)
+  }
+
+  /** A network is no longer in training: it finished, failed, or was given up. */
+  end(name: string, outcome?: 'finished' | 'failed'): void {
+    this.shares.delete(name)
+    if (!outcome) return
+    this.settled = { ...this.settled, [outcome]: this.settled[outcome] + 1 }
+    this.doneHere++
+  }
+
+  now(network?: NetworkRecord): TrainingProgress {
+    const { finished, failed } = this.settled
+    const underWay = [...this.shares.values()].reduce((sum, share) => sum + share, 0)
+    const hours = (performance.now() - this.started) / 3.6e6
+    const networksPerHour = hours > 0 ? (this.doneHere + underWay) / hours : 0
+    const left = this.total - finished - failed - underWay
+    const { name, arithmetic, reason, concurrency } = this.engine
+    return {
+      stage: 'training',
+      compiled: 0,
+      finished,
+      failed,
+      total: this.total,
+      underWay,
+      networksPerHour,
+      secondsLeft: networksPerHour > 0 ? (left / networksPerHour) * 3600 : undefined,
+      engine: { name, arithmetic, reason, concurrency },
+      ...(network && { network }),
+    }
+  }
+}
