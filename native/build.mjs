@@ -87,6 +87,7 @@ const WASM_EXPORTS = [
   'wz_gradient',
   'wz_evaluate',
   'wz_get_weights',
+  'wz_set_weights',
   'wz_arithmetic',
 ]
 

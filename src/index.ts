@@ -142,6 +142,8 @@ export type {
   Engine,
   EngineName,
   EpochRecord,
+  EvaluationControl,
+  EvaluationJob,
   LossName,
   OptimizerSettings,
   TrainingControl,

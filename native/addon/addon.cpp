@@ -218,6 +218,15 @@ napi_value GetWeights(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+/** setWeights(trainer, weights: Float32Array, copied) */
+napi_value SetWeights(napi_env env, napi_callback_info info) {
+  Call call(env, info, 2);
+  wz_trainer* trainer = call.Trainer(0);
+  const float* weights = call.Floats(1);
+  if (call.ok) wz_set_weights(trainer, weights);
+  return nullptr;
+}
+
 /** available(instructionSet): 1 where this processor has it, else 0 */
 napi_value Available(napi_env env, napi_callback_info info) {
   Call call(env, info, 1);
@@ -252,6 +261,7 @@ NAPI_MODULE_INIT() {
       {"gradient", Gradient},
       {"evaluate", Evaluate},
       {"getWeights", GetWeights},
+      {"setWeights", SetWeights},
       {"available", Available},
       {"instructionSetName", InstructionSetName},
       {"arithmetic", Arithmetic},

@@ -2,7 +2,8 @@ import type { Architecture } from '../architecture/architecture.js'
 import type { ImageSet } from '../images/image-set.js'
 
 /**
- * An engine trains one network at a time as often as it is asked to, and knows nothing of zoos, seeds or files.
+ * An engine trains one network at a time as often as it is asked to, runs finished or generated networks over images,
+ * and knows nothing of zoos, seeds or files.
  *
  * A {@link TrainingJob} is complete: the weights to start from, the order of the samples in every epoch, the labels
  * and the hyperparameters are all in it. So an engine draws no random number, two engines can be compared step by
@@ -27,6 +28,21 @@ export interface Engine {
    * `engine` when a layer is beyond the engine.
    */
   train(job: TrainingJob, control?: TrainingControl): Promise<TrainingResult>
+  /**
+   * Runs many networks of one architecture over the same images, off the calling thread; the networks are shared out
+   * over all threads. The bits are those of {@link TrainingResult.validationOutputs} for equal weights and images.
+   *
+   * @returns outputs (probabilities), flat `[networks, images, outputs]`; NaN for a network whose weights are not all
+   * finite
+   *
+   * @example
+   * const { pixels } = images.validation
+   * const outputs = await engine.evaluate({ architecture: zoo.architecture, weights: rows.rows(0, 64), pixels })
+   *
+   * @throws ZooError `option` where a length does not fit the architecture; `interrupted` within one network of `signal`
+   * being aborted; `engine` when a layer is beyond the engine.
+   */
+  evaluate(evaluation: EvaluationJob, control?: EvaluationControl): Promise<Float32Array<ArrayBuffer>>
   /** Ends the worker threads; running jobs are abandoned. */
   close(): Promise<void>
 }
@@ -54,6 +70,8 @@ export interface Trainer {
   gradient(batch: Uint32Array): Float32Array<ArrayBuffer>
   /** A copy of the weights, flat. `[parameterCount]` */
   weights(): Float32Array<ArrayBuffer>
+  /** Replaces the weights; the optimiser's state stays as it is. `[parameterCount]` */
+  setWeights(weights: Float32Array): void
   dispose(): void
 }
 
@@ -108,6 +126,21 @@ export type OptimizerSettings =
       readonly epsilon: number
     }
   | { readonly kind: 'sgd'; readonly learningRate: number; readonly momentum: number }
+
+/** Networks to run over images; everything is copied into shared memory once, unless it is there already. */
+export interface EvaluationJob {
+  readonly architecture: Architecture
+  /** One network after another, each flat in the order of the parameter table; `[networks, parameterCount]`. */
+  readonly weights: Float32Array
+  /** Flat `[images, height, width, channels]`. */
+  readonly pixels: Float32Array
+}
+
+export interface EvaluationControl {
+  readonly signal?: AbortSignal | undefined
+  /** Called after every network. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined
+}
 
 export interface TrainingControl {
   readonly signal?: AbortSignal | undefined

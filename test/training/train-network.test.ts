@@ -46,6 +46,7 @@ function fakeBackend(validationLosses: number[], trainingLoss = 0.5) {
       },
       weights: () => Float32Array.of(evaluations - 1),
       gradient: () => new Float32Array(2),
+      setWeights: () => {},
       dispose,
     }),
   }

@@ -65,6 +65,7 @@ export interface KernelTrainer {
   gradient(batch: Uint32Array, gradient: Float32Array, score: Float64Array): number
   evaluate(outputs: Float32Array, score: Float64Array): number
   weights(into: Float32Array): void
+  setWeights(weights: Float32Array): void
   dispose(): void
 }
 
@@ -132,6 +133,11 @@ class CompiledTrainer implements Trainer {
     return weights
   }
 
+  setWeights(weights: Float32Array) {
+    checkLength('weights', weights.length, this.job.architecture.parameterCount)
+    this.trainer.setWeights(weights)
+  }
+
   dispose() {
     this.kernelTrainer?.dispose()
     this.kernelTrainer = undefined
@@ -182,12 +188,16 @@ function checkJob({
     validationTargets: [validationTargets.length, images.validation.count],
   }
   for (const [name, [length, expected]] of Object.entries(lengths)) {
-    if (length !== expected) throw invalidOption(name, length, `needs a length of ${expected}`)
+    checkLength(name, length!, expected!)
   }
   const classes = loss === 'binaryCrossentropy' ? 2 : units
   for (const target of new Set([...trainTargets, ...validationTargets])) {
     if (target >= classes) throw invalidOption('target', target, `not below ${classes}`)
   }
+}
+
+function checkLength(name: string, length: number, expected: number): void {
+  if (length !== expected) throw invalidOption(name, length, `needs a length of ${expected}`)
 }
 
 function layerTable({ architecture, loss }: TrainingJob): Pick<KernelJob, 'layers' | 'layerCount'> {
@@ -273,7 +283,7 @@ function beyondKernel(engine: EngineName, job: TrainingJob, error: unknown): Zoo
     /^layer (\d+)/,
     (text, position: string) => `layer ${job.architecture.layers[Number(position)]?.name ?? text}`,
   )
-  return new ZooError('engine', `${engine} engine cannot train ${job.name}: ${message}; try engine: 'tfjs'`, {
+  return new ZooError('engine', `${engine} engine cannot run ${job.name}: ${message}; try engine: 'tfjs'`, {
     engine,
   })
 }

@@ -1,12 +1,13 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { describeArchitecture } from '../../architecture/architecture.js'
 import { reasonOf, ZooError } from '../../errors.js'
-import type { EngineName } from '../engine.js'
+import type { EngineBackend, EngineName } from '../engine.js'
+import { evaluateNetworks } from '../evaluate-networks.js'
 import { trainNetwork } from '../train-network.js'
 import { BACKENDS } from './backends.js'
 import type { WorkerReply, WorkerRequest } from './worker-engine.js'
 
-// The thread behind every engine: loads one backend, then trains one network after another.
+// The thread behind every engine: loads one backend, then works off one request after another.
 
 const port = parentPort!
 const name = workerData as EngineName
@@ -14,17 +15,9 @@ const send = (reply: WorkerReply) => port.postMessage(reply)
 
 BACKENDS[name]().then(
   backend => {
-    port.on('message', ({ job, stop }: WorkerRequest) => {
+    port.on('message', (request: WorkerRequest) => {
       try {
-        const result = trainNetwork(
-          backend,
-          { ...job, architecture: describeArchitecture(job.architecture) },
-          {
-            aborted: () => Atomics.load(stop, 0) === 1,
-            onEpoch: record => send({ kind: 'epoch', record }),
-          },
-        )
-        send({ kind: 'done', result })
+        send({ kind: 'done', result: work(backend, request) })
       } catch (error) {
         send(failure(error))
       }
@@ -33,6 +26,23 @@ BACKENDS[name]().then(
   },
   error => send(failure(error)),
 )
+
+function work(backend: EngineBackend, request: WorkerRequest) {
+  const architecture = describeArchitecture(request.job.architecture)
+  const aborted = () => Atomics.load(request.stop, 0) === 1
+  if (request.kind === 'train') {
+    const onEpoch = (progress: unknown) => send({ kind: 'progress', progress })
+    return trainNetwork(backend, { ...request.job, architecture }, { aborted, onEpoch })
+  }
+  const { weights, pixels, outputs, next } = request.job
+  return evaluateNetworks(backend, { architecture, weights, pixels }, outputs, {
+    next: () => {
+      if (aborted()) throw new ZooError('interrupted', 'interrupted while evaluating networks', {})
+      return Atomics.add(next, 0, 1)
+    },
+    onNetwork: () => send({ kind: 'progress', progress: undefined }),
+  })
+}
 
 function failure(error: unknown): WorkerReply {
   if (error instanceof ZooError) {

@@ -49,6 +49,7 @@ export interface NativeAddon {
     score: Float64Array,
   ): number
   getWeights(trainer: NativeHandle, weights: Float32Array): void
+  setWeights(trainer: NativeHandle, weights: Float32Array): void
   available(instructionSet: number): number
   instructionSetName(instructionSet: number): string
   arithmetic(algorithm: number): string
@@ -150,6 +151,10 @@ class NativeTrainer implements KernelTrainer {
 
   weights(into: Float32Array) {
     this.addon.getWeights(this.handle, into)
+  }
+
+  setWeights(weights: Float32Array) {
+    this.addon.setWeights(this.handle, weights)
   }
 
   dispose() {

@@ -100,6 +100,11 @@ class TfjsTrainer implements Trainer {
     return this.flat.slice()
   }
 
+  setWeights(weights: Float32Array) {
+    setFlatWeights(this.model, this.job.architecture, weights)
+    this.flat.set(weights)
+  }
+
   dispose() {
     this.model.dispose()
   }

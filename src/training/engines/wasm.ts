@@ -62,6 +62,7 @@ interface WasmKernel {
     correct: number,
   ): number
   wz_get_weights(trainer: number, weights: number): void
+  wz_set_weights(trainer: number, weights: number): void
   wz_arithmetic(algorithm: number): number
 }
 
@@ -235,6 +236,12 @@ class WasmTrainer implements KernelTrainer {
     const { kernel, trainer, parameters } = this
     kernel.wz_get_weights(trainer, parameters.byteOffset)
     into.set(parameters)
+  }
+
+  setWeights(weights: Float32Array) {
+    const { kernel, trainer, parameters } = this
+    parameters.set(weights)
+    kernel.wz_set_weights(trainer, parameters.byteOffset)
   }
 
   dispose() {

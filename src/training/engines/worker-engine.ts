@@ -1,37 +1,56 @@
 import { Worker } from 'node:worker_threads'
+import type { ArchitectureSpec } from '../../architecture/architecture.js'
 import { ZooError, type ZooErrorFields, type ZooErrorTag } from '../../errors.js'
 import type {
   Engine,
   EngineName,
   EpochRecord,
+  EvaluationControl,
+  EvaluationJob,
   TrainingControl,
   TrainingJob,
   TrainingResult,
 } from '../engine.js'
+import { evaluationSize } from '../evaluate-networks.js'
 
-/** What travels to a worker: the job as plain data; image memory is shared, not copied. */
-export interface WorkerRequest {
-  job: Omit<TrainingJob, 'architecture'> & { architecture: TrainingJob['architecture']['spec'] }
+/** What travels to a worker: a job as plain data; image memory is shared, not copied. */
+export type WorkerRequest = Work & {
   /** One int32 in shared memory, set to 1 to stop: a busy worker reads no messages. */
   stop: Int32Array<SharedArrayBuffer>
 }
 
-/** What a worker answers. */
+type Work =
+  | { kind: 'train'; job: Plain<TrainingJob> }
+  | { kind: 'evaluate'; job: Plain<EvaluationJob> & SharedEvaluation }
+
+type Plain<Job> = Omit<Job, 'architecture'> & { architecture: ArchitectureSpec }
+
+/** What the threads of one evaluation have in common. */
+interface SharedEvaluation {
+  /** The next network that nobody has taken yet. */
+  next: Int32Array<SharedArrayBuffer>
+  outputs: Float32Array<SharedArrayBuffer>
+}
+
+/** What a worker answers; `progress` is an epoch's record in training. */
 export type WorkerReply =
   | { kind: 'ready'; arithmetic: string }
-  | { kind: 'epoch'; record: EpochRecord }
-  | { kind: 'done'; result: TrainingResult }
+  | { kind: 'progress'; progress: unknown }
+  | { kind: 'done'; result: unknown }
   | { kind: 'failed'; tag: ZooErrorTag; message: string; fields: ZooErrorFields[ZooErrorTag] }
 
 interface Pending {
-  job: TrainingJob
-  control: TrainingControl
-  resolve(result: TrainingResult): void
+  work: Work
+  /** For messages. */
+  name: string
+  signal: AbortSignal | undefined
+  onProgress(progress: unknown): void
+  resolve(result: unknown): void
   reject(error: unknown): void
 }
 
-/** A worker thread and who listens to it; it trains one network at a time. */
-class TrainingThread {
+/** A worker thread and who listens to it; it does one piece of work at a time. */
+class WorkerThread {
   private onReply: (reply: WorkerReply) => void = () => {}
   private onLost: (reason: string) => void = () => {}
   private readonly worker: Worker
@@ -66,18 +85,18 @@ class TrainingThread {
   }
 }
 
-/** Runs any engine's backend on worker threads, one network to a thread. */
+/** Runs any engine's backend on worker threads, one network to a thread at a time. */
 export class WorkerEngine implements Engine {
   private readonly waiting: Pending[] = []
-  private readonly idle: TrainingThread[]
+  private readonly idle: WorkerThread[]
   /** Rejects what is on each busy thread. */
-  private readonly running = new Map<TrainingThread, (error: unknown) => void>()
+  private readonly running = new Map<WorkerThread, (error: unknown) => void>()
 
   private constructor(
     readonly name: EngineName,
     readonly arithmetic: string,
     readonly reason: string,
-    private readonly threads: TrainingThread[],
+    private readonly threads: WorkerThread[],
   ) {
     this.idle = [...threads]
     for (const thread of threads) this.rest(thread)
@@ -85,7 +104,7 @@ export class WorkerEngine implements Engine {
 
   /** @throws ZooError `engine` when the backend does not load, with its reason. */
   static async open(name: EngineName, concurrency: number, reason: string): Promise<WorkerEngine> {
-    const threads: TrainingThread[] = []
+    const threads: WorkerThread[] = []
     try {
       const arithmetic = await startThread(name, threads)
       await Promise.all(Array.from({ length: concurrency - 1 }, () => startThread(name, threads)))
@@ -100,12 +119,34 @@ export class WorkerEngine implements Engine {
     return this.threads.length
   }
 
-  train(job: TrainingJob, control: TrainingControl = {}): Promise<TrainingResult> {
-    return new Promise((resolve, reject) => {
-      if (this.threads.length === 0) throw this.stopped('no thread is left')
-      this.waiting.push({ job, control, resolve, reject })
-      this.dispatch()
-    })
+  async train(job: TrainingJob, { signal, onEpoch }: TrainingControl = {}): Promise<TrainingResult> {
+    const work: Work = { kind: 'train', job: { ...job, architecture: job.architecture.spec } }
+    const onProgress = (record: unknown) => onEpoch?.(record as EpochRecord)
+    return (await this.submit({ work, name: job.name, signal, onProgress })) as TrainingResult
+  }
+
+  async evaluate(job: EvaluationJob, { signal, onProgress }: EvaluationControl = {}) {
+    const { networks, outputsPerNetwork } = evaluationSize(job)
+    const outputs = new Float32Array(new SharedArrayBuffer(networks * outputsPerNetwork * 4))
+    const next = new Int32Array(new SharedArrayBuffer(4))
+    const [weights, pixels] = [shared(job.weights), shared(job.pixels)]
+    const { name, spec: architecture } = job.architecture
+    let done = 0
+    const piece = () =>
+      this.submit({
+        work: { kind: 'evaluate', job: { architecture, weights, pixels, outputs, next } },
+        name,
+        signal,
+        onProgress: () => onProgress?.(++done, networks),
+      })
+    try {
+      await Promise.all(Array.from({ length: Math.min(networks, this.concurrency || 1) }, piece))
+    } catch (error) {
+      // What is wrong with one piece is wrong with all: the others need not go on.
+      Atomics.store(next, 0, networks)
+      throw error
+    }
+    return new Float32Array(outputs)
   }
 
   async close() {
@@ -122,11 +163,19 @@ export class WorkerEngine implements Engine {
   }
 
   /** A thread may also die between two networks. */
-  private rest(thread: TrainingThread): void {
+  private rest(thread: WorkerThread): void {
     thread.listen(
       () => {},
       reason => this.lose(thread, reason),
     )
+  }
+
+  private submit(work: Omit<Pending, 'resolve' | 'reject'>): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (this.threads.length === 0) throw this.stopped('no thread is left')
+      this.waiting.push({ ...work, resolve, reject })
+      this.dispatch()
+    })
   }
 
   private dispatch(): void {
@@ -135,8 +184,8 @@ export class WorkerEngine implements Engine {
     }
   }
 
-  private run(thread: TrainingThread, { job, control, resolve, reject }: Pending): void {
-    const { signal, onEpoch } = control
+  private run(thread: WorkerThread, pending: Pending): void {
+    const { work, name, signal, onProgress, resolve, reject } = pending
     const stop = new Int32Array(new SharedArrayBuffer(4))
     const onAbort = () => Atomics.store(stop, 0, 1)
     const finish = () => {
@@ -152,11 +201,11 @@ export class WorkerEngine implements Engine {
     })
     thread.listen(
       reply => {
-        if (reply.kind === 'epoch') {
+        if (reply.kind === 'progress') {
           try {
-            onEpoch?.(reply.record)
+            onProgress(reply.progress)
           } catch (error) {
-            // The caller's own error ends its network, and not the process from inside an event handler.
+            // The caller's own error ends its work, and not the process from inside an event handler.
             reject(error)
             onAbort()
           }
@@ -170,15 +219,15 @@ export class WorkerEngine implements Engine {
           finish()
         }
       },
-      reason => this.lose(thread, `${reason}, while training ${job.name}`),
+      reason => this.lose(thread, `${reason}, while running ${name}`),
     )
     signal?.addEventListener('abort', onAbort)
     if (signal?.aborted) onAbort()
-    thread.send({ job: { ...job, architecture: job.architecture.spec }, stop })
+    thread.send({ ...work, stop })
   }
 
-  /** A thread died; without threads nothing that waits can ever be trained. */
-  private lose(thread: TrainingThread, reason: string): void {
+  /** A thread died; without threads nothing that waits can ever be done. */
+  private lose(thread: WorkerThread, reason: string): void {
     const error = this.stopped(reason)
     this.threads.splice(this.threads.indexOf(thread), 1)
     if (this.idle.includes(thread)) this.idle.splice(this.idle.indexOf(thread), 1)
@@ -193,8 +242,8 @@ export class WorkerEngine implements Engine {
 }
 
 /** Starts a thread and waits for its backend; resolves to the backend's arithmetic. */
-function startThread(name: EngineName, threads: TrainingThread[]): Promise<string> {
-  const thread = new TrainingThread(name)
+function startThread(name: EngineName, threads: WorkerThread[]): Promise<string> {
+  const thread = new WorkerThread(name)
   threads.push(thread)
   return new Promise((resolve, reject) => {
     const fail = (reason: string) =>
@@ -207,4 +256,12 @@ function startThread(name: EngineName, threads: TrainingThread[]): Promise<strin
       else fail(reply.message)
     }, fail)
   })
+}
+
+/** The same numbers in memory that threads can read in place. */
+function shared(values: Float32Array): Float32Array<SharedArrayBuffer> {
+  if (values.buffer instanceof SharedArrayBuffer) return values as Float32Array<SharedArrayBuffer>
+  const copy = new Float32Array(new SharedArrayBuffer(values.byteLength))
+  copy.set(values)
+  return copy
 }

@@ -3,6 +3,7 @@ import type { ArchitectureSpec } from '../../../dist/architecture/architecture.j
 import { lenet5Architecture } from '../../../dist/architecture/lenet5.js'
 import { isZooError } from '../../../dist/errors.js'
 import type { TrainingJob, TrainingResult } from '../../../dist/training/engine.js'
+import { evaluateNetworks } from '../../../dist/training/evaluate-networks.js'
 import { trainNetwork } from '../../../dist/training/train-network.js'
 import { makeJob, ODD_ARCHITECTURES, SGD } from './jobs.js'
 import { openVariants, type Variant } from './variants.js'
@@ -49,6 +50,42 @@ describe.each(variants)('$name', variant => {
     trainer.dispose()
     expect(loss / 40).toBeCloseTo(losses[best.epoch]!, 6)
     expect(outputs).toEqual(best.validationOutputs)
+  })
+
+  it('takes other weights, and then is the network that has them', () => {
+    const [job, other] = [makeJob(lenet5, { validationCount: 70 }), makeJob(lenet5, { seed: 2 })]
+    const trainer = backend.createTrainer(job)
+    trainer.step(job.order.subarray(0, 16))
+    trainer.setWeights(other.initialWeights)
+    const fresh = backend.createTrainer({ ...job, initialWeights: other.initialWeights })
+    expect(trainer.weights()).toEqual(other.initialWeights)
+    expect(trainer.evaluate()).toEqual(fresh.evaluate())
+    const batch = job.order.subarray(0, 16)
+    expect(trainer.gradient(batch)).toEqual(fresh.gradient(batch))
+    expect(() => trainer.setWeights(new Float32Array(3))).toThrow(/91481.*: 3|: 3.*91481/)
+    trainer.dispose()
+    fresh.dispose()
+  })
+
+  it.each(ODD_ARCHITECTURES)('evaluates many networks as it does each: $name', spec => {
+    const jobs = [1, 2, 3].map(seed => makeJob(spec, { seed }))
+    const { architecture, images } = jobs[0]!
+    const weights = Float32Array.from(jobs.flatMap(({ initialWeights }) => [...initialWeights]))
+    // The second network's first weight is none: activations such as relu would hide it.
+    weights[architecture.parameterCount] = Number.NaN
+    const outputs = new Float32Array(3 * 37 * architecture.layers.at(-1)!.outputShape[0])
+    let next = 0
+    let done = 0
+    const watch = { next: () => next++, onNetwork: () => done++ }
+    evaluateNetworks(backend, { architecture, weights, pixels: images.validation.pixels }, outputs, watch)
+    expect(done).toBe(3)
+    const size = outputs.length / 3
+    for (const [i, { initialWeights }] of jobs.entries()) {
+      const trainer = backend.createTrainer({ ...jobs[0]!, initialWeights })
+      const expected = i === 1 ? new Float32Array(size).fill(Number.NaN) : trainer.evaluate().outputs
+      expect(outputs.slice(i * size, (i + 1) * size)).toEqual(expected)
+      trainer.dispose()
+    }
   })
 
   it('reports a loss that is not finite', () => {

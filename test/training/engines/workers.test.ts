@@ -61,6 +61,51 @@ describe.each(engines)('$name on threads', engine => {
     await expect(engine.train(makeJob(odd!))).resolves.toBeDefined()
   })
 
+  it('evaluates networks, shared out over its threads, to the bits that training gave', async () => {
+    const jobs = Array.from({ length: 7 }, (_, seed) => makeJob(odd!, { seed, batchSize: 7 + seed }))
+    const { images, architecture } = jobs[0]!
+    const trained = await Promise.all(jobs.map(job => engine.train({ ...job, images })))
+    const weights = Float32Array.from(trained.flatMap(network => [...network.weights]))
+    const progress: number[][] = []
+    const outputs = await engine.evaluate(
+      { architecture, weights, pixels: images.validation.pixels },
+      { onProgress: (...counts) => progress.push(counts) },
+    )
+    expect(outputs).toEqual(Float32Array.from(trained.flatMap(network => [...network.validationOutputs])))
+    expect(outputs.buffer).toBeInstanceOf(ArrayBuffer)
+    expect(progress).toEqual(jobs.map((_, i) => [i + 1, 7]))
+    const none = { architecture, weights: new Float32Array(0), pixels: images.validation.pixels }
+    expect(await engine.evaluate(none)).toHaveLength(0)
+  })
+
+  it('stops evaluating when it is aborted or a callback throws, and goes on', async () => {
+    const { architecture, initialWeights, images } = makeJob(odd!)
+    const { pixels } = images.validation
+    const weights = new Float32Array(4_000 * initialWeights.length)
+    const abort = new AbortController()
+    let most = 0
+    const stopped = engine.evaluate(
+      { architecture, weights, pixels },
+      {
+        signal: abort.signal,
+        onProgress: done => {
+          most = done
+          if (done === 5) abort.abort()
+        },
+      },
+    )
+    await expect(stopped).rejects.toMatchObject({ tag: 'interrupted' })
+    expect(most).toBeLessThan(4_000)
+    const onProgress = () => {
+      throw new Error('mine')
+    }
+    await expect(engine.evaluate({ architecture, weights, pixels }, { onProgress })).rejects.toThrow('mine')
+    const job = { architecture, weights: initialWeights, pixels }
+    expect(await engine.evaluate(job)).toHaveLength(37 * 3)
+    await expect(engine.evaluate({ ...job, weights: weights.subarray(1) })).rejects.toThrow(/weights/)
+    await expect(engine.evaluate({ ...job, pixels: pixels.subarray(1) })).rejects.toThrow(/pixels/)
+  })
+
   it('lets the process exit in the middle of training', async () => {
     expect(await runChild('exit', engine.name)).toEqual({ stdout: 'training\n', stderr: '' })
   })
