@@ -22,6 +22,7 @@
  * @module
  */
 
+export type { StudyOptions } from './analysis/blocks.js'
 export { type DistanceOptions, type Distances, pairwiseDistances } from './analysis/distances.js'
 export {
   type DistributionOptions,
@@ -48,7 +49,6 @@ export {
 export type { Quantile } from './analysis/quantiles.js'
 export type { CommonValue } from './analysis/rounded-values.js'
 export { type Silhouettes, silhouettes } from './analysis/silhouettes.js'
-export type { StudyOptions, WeightArray, Weights } from './analysis/weights.js'
 export {
   type Activation,
   type Architecture,
@@ -85,16 +85,7 @@ export {
   type GaussianNaiveBayesOptions,
 } from './classifiers/gaussian-naive-bayes.js'
 export { MlpClassifier, type MlpEpoch, type MlpOptions } from './classifiers/mlp-classifier.js'
-export {
-  arrayRows,
-  asWeightMatrix,
-  type LabelledRows,
-  layerRows,
-  type Rows,
-  stackRows,
-  subsetRows,
-  withLabels,
-} from './classifiers/rows.js'
+export { principalFeatures } from './classifiers/principal-features.js'
 export {
   type ClassScore,
   type Evaluation,
@@ -158,8 +149,19 @@ export { type CompileOptions, compileZoo } from './zoo/compile.js'
 export type { FailureRecord, NetworkRecord, TrainingHistory } from './zoo/ledger.js'
 export type { ZooManifest } from './zoo/manifest.js'
 export type { TrainingProgress } from './zoo/progress.js'
+export {
+  arrayRows,
+  asWeightMatrix,
+  type LabelledRows,
+  layerRows,
+  type Rows,
+  stackRows,
+  subsetRows,
+  withLabels,
+} from './zoo/rows.js'
 export { type ClassSummary, type Spread, summarize } from './zoo/summary.js'
 export { type TrainZooOptions, trainZoo } from './zoo/train-zoo.js'
 export { flattenModelwise, groupLayerwise, type LayerwiseView, type ViewOptions } from './zoo/views.js'
 export type { WeightMatrix } from './zoo/weight-matrix.js'
+export type { WeightArray, Weights } from './zoo/weights.js'
 export { type LayerWeights, openZoo, type Selection, Zoo } from './zoo/zoo.js'

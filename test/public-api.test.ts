@@ -64,6 +64,7 @@ describe('the public API', () => {
         "pairwiseDistances",
         "philox4x32",
         "principalComponents",
+        "principalFeatures",
         "resolveRecipe",
         "score",
         "silhouettes",

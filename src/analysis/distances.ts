@@ -1,19 +1,11 @@
 import { setImmediate } from 'node:timers/promises'
 import { checkOptionNames, invalidOption, isCount } from '../options.js'
+import { BLOCK_BYTES, rowsPerBlock } from '../zoo/rows.js'
 import type { WeightMatrix } from '../zoo/weight-matrix.js'
+import { openRows, type Weights } from '../zoo/weights.js'
+import { columnsOf, eachBlock, extremes, STUDY_OPTIONS, type StudyOptions, throwIfAborted } from './blocks.js'
 import { type PairMatrix, summarized } from './pair-matrix.js'
 import { innerProduct, type SumOverPairs, squaredDistance } from './vectors.js'
-import {
-  BLOCK_BYTES,
-  columnsOf,
-  eachBlock,
-  extremes,
-  openRows,
-  STUDY_OPTIONS,
-  type StudyOptions,
-  throwIfAborted,
-  type Weights,
-} from './weights.js'
 
 /** Options of {@link pairwiseDistances}. */
 export interface DistanceOptions extends StudyOptions {
@@ -125,7 +117,7 @@ async function betweenNetworks(
   const [rows, columns] = matrix.shape
   checkEnough(names, 'networks')
   const table = new PairTable(names, metric)
-  const size = Math.max(1, Math.floor(blockBytes / (4 * columns)))
+  const size = rowsPerBlock(matrix, blockBytes)
   const blocks = Math.ceil(rows / size)
   const total = (blocks * (blocks + 1)) / 2
   const tile = (block: number) => {

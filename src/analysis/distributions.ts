@@ -1,5 +1,7 @@
 import type { ParameterEntry } from '../architecture/architecture.js'
 import { checkOptionNames, invalidOption, isCount } from '../options.js'
+import { type OpenWeights, openWeights, type Weights } from '../zoo/weights.js'
+import { type Block, eachBlock, extremes, notFiniteIn, STUDY_OPTIONS, type StudyOptions } from './blocks.js'
 import {
   binEdges,
   checkBins,
@@ -15,17 +17,6 @@ import {
 import { addSums, emptySums, type Moments, momentsOf, sumsOf } from './moments.js'
 import { MagnitudeCounts, type Quantile } from './quantiles.js'
 import { type CommonValue, RoundedCounts } from './rounded-values.js'
-import {
-  type Block,
-  eachBlock,
-  extremes,
-  notFinite,
-  type OpenWeights,
-  openWeights,
-  STUDY_OPTIONS,
-  type StudyOptions,
-  type Weights,
-} from './weights.js'
 
 /** Options of {@link weightDistributions}. */
 export interface DistributionOptions extends StudyOptions {
@@ -251,7 +242,7 @@ class Groups {
       if (weight > max) max = weight
       if (Math.abs(weight) < threshold) small++
     }
-    if (!Number.isFinite(sum)) throw notFinite(block, row)
+    if (!Number.isFinite(sum)) throw notFiniteIn(block, row)
     extent.min = min
     extent.max = max
     extent.small = small

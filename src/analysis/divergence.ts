@@ -1,4 +1,6 @@
 import { checkOptionNames, invalidOption } from '../options.js'
+import { type OpenWeights, openWeights, type Weights } from '../zoo/weights.js'
+import { type Block, eachBlock, extremes, STUDY_OPTIONS, type StudyOptions } from './blocks.js'
 import {
   binEdges,
   checkBins,
@@ -11,16 +13,6 @@ import {
   type ValueRange,
 } from './histogram.js'
 import { type PairMatrix, summarized } from './pair-matrix.js'
-import {
-  type Block,
-  eachBlock,
-  extremes,
-  type OpenWeights,
-  openWeights,
-  STUDY_OPTIONS,
-  type StudyOptions,
-  type Weights,
-} from './weights.js'
 
 /** Options of {@link layerDivergence} and {@link networkDivergence}. */
 export interface DivergenceOptions extends StudyOptions {

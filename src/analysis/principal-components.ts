@@ -2,17 +2,9 @@ import { EigenvalueDecomposition, Matrix } from 'ml-matrix'
 import { checkOptionNames, invalidOption, isCount } from '../options.js'
 import { RandomStream } from '../random.js'
 import type { WeightMatrix } from '../zoo/weight-matrix.js'
+import { openRows, type Weights } from '../zoo/weights.js'
+import { type Block, columnsOf, eachBlock, notFiniteIn, STUDY_OPTIONS, type StudyOptions } from './blocks.js'
 import { innerProduct } from './vectors.js'
-import {
-  type Block,
-  columnsOf,
-  eachBlock,
-  notFinite,
-  openRows,
-  STUDY_OPTIONS,
-  type StudyOptions,
-  type Weights,
-} from './weights.js'
 
 /** Options of {@link principalComponents}. */
 export interface PrincipalComponentsOptions extends StudyOptions {
@@ -79,7 +71,7 @@ export class PrincipalComponents {
         for (const row of rows) {
           const start = row * basis.padded
           const score = [...products.subarray(start, start + basis.count)]
-          if (!score.every(Number.isFinite)) throw notFinite(block, row)
+          if (!score.every(Number.isFinite)) throw notFiniteIn(block, row)
           scores.push(score)
         }
       })
@@ -234,7 +226,7 @@ class Sketch {
     const columns = block.matrix.shape[1]
     for (const row of rows) {
       const weights = block.data.subarray(row * columns + first, row * columns + last)
-      if (!Number.isFinite(this.addMoments(weights))) throw notFinite(block, row)
+      if (!Number.isFinite(this.addMoments(weights))) throw notFiniteIn(block, row)
       for (const { vector, sign } of this.targets()) {
         const into = this.vectors.vector(vector)
         for (let i = 0; i < into.length; i++) into[i]! += sign * weights[i]!

@@ -1,5 +1,5 @@
 import { invalidOption } from '../options.js'
-import { checkLabels, classesOf, type Rows } from './rows.js'
+import { checkLabels, classesOf, type Rows } from '../zoo/rows.js'
 
 /** What a caller can hand to a long {@link Classifier.fit}. */
 export interface FitControl {
@@ -43,11 +43,14 @@ export type RowChange = (rows: Rows) => Rows | Promise<Rows>
  * `fit`.
  *
  * @example
- * // a made-up one: centre every column
+ * withPreprocessing(principalFeatures({ components: 50, seed: 7 }), new MlpClassifier({ seed: 7 }))
+ *
+ * @example
+ * // one's own: centre every column
  * withPreprocessing(train => {
  *   const means = columnMeans(train)
  *   return rows => subtract(rows, means)
- * }, new MlpClassifier())
+ * }, new GaussianNaiveBayes())
  */
 export function withPreprocessing(preprocessing: Preprocessing, classifier: Classifier): Classifier {
   let change: RowChange | undefined

@@ -1,7 +1,9 @@
 import { checkOptionNames } from '../options.js'
-import type { LayerwiseView } from '../zoo/views.js'
+import { type LabelledRows, layerRows, subsetRows } from '../zoo/rows.js'
+import { groupLayerwise, type LayerwiseView } from '../zoo/views.js'
+import { openRows, type Weights } from '../zoo/weights.js'
+import { Zoo } from '../zoo/zoo.js'
 import type { Classifier, FitControl } from './classifier.js'
-import { checkLabels, type LabelledRows, layerRows, subsetRows } from './rows.js'
 import { type Evaluation, score } from './scoring.js'
 import {
   checkSplit,
@@ -23,22 +25,37 @@ export interface EvaluateOptions extends Omit<SplitOptions, 'classNames'>, FitCo
  * learns, standardisation included, it learns from the training part.
  *
  * @example
- * const rows = await flattenModelwise(zoo)
- * const { accuracy, interval, chance } = await evaluate(new GaussianNaiveBayes(), rows, { testShare: 0.3, seed: 7 })
+ * const { accuracy, interval, chance } = await evaluate(new GaussianNaiveBayes(), zoo, { testShare: 0.3, seed: 7 })
  *
+ * @param weights a zoo, what `flattenModelwise` or `layerRows` gives, or plain arrays
  * @throws ZooError `option` for a single class, one network a class, a split that lacks a class, NaN weights.
  */
 export async function evaluate(
   classifier: Classifier,
-  data: LabelledRows,
+  weights: Weights,
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
   checkOptionNames(options, ['split', 'testShare', 'seed', 'onProgress', 'signal'], 'evaluate')
   const { onProgress, signal } = options
-  const split = splitFor(data, options)
-  const { train, predicted } = await fitAndPredict(classifier, data, split, { onProgress, signal })
-  const { classNames } = data
-  return score(pick(data.labels, split.test), predicted, { classNames, trained: train })
+  return withRows(weights, signal, async data => {
+    const split = splitFor(data, options)
+    const { train, predicted } = await fitAndPredict(classifier, data, split, { onProgress, signal })
+    const { classNames } = data
+    return score(pick(data.labels, split.test), predicted, { classNames, trained: train })
+  })
+}
+
+async function withRows<T>(
+  weights: Weights,
+  signal: AbortSignal | undefined,
+  work: (data: LabelledRows) => Promise<T>,
+): Promise<T> {
+  const { matrix, close } = await openRows(weights, { signal })
+  try {
+    return await work(matrix)
+  } finally {
+    close()
+  }
 }
 
 /** Options of {@link crossValidate}. */
@@ -55,23 +72,24 @@ export interface CrossValidateOptions extends Omit<KFoldOptions, 'classNames'>, 
  */
 export async function crossValidate(
   classifier: Classifier,
-  data: LabelledRows,
+  weights: Weights,
   options: CrossValidateOptions = {},
 ): Promise<Evaluation & { readonly folds: readonly Evaluation[] }> {
   checkOptionNames(options, ['folds', 'seed', 'onProgress', 'signal'], 'crossValidate')
   const { onProgress, signal, folds: count = 5, seed = 0 } = options
-  const { labels, classNames } = data
-  checkLabels(data, labels)
-  const splits = kFold(labels, { folds: count, seed, classNames })
-  const all = new Int32Array(labels.length)
-  const folds: Evaluation[] = []
-  for (const split of splits) {
-    const { train, predicted } = await fitAndPredict(classifier, data, split, { signal })
-    for (const [i, row] of split.test.entries()) all[row] = predicted[i]!
-    folds.push(score(pick(labels, split.test), predicted, { classNames, trained: train }))
-    onProgress?.(folds.length, splits.length)
-  }
-  return { ...score(labels, all, { classNames }), folds }
+  return withRows(weights, signal, async data => {
+    const { labels, classNames } = data
+    const splits = kFold(labels, { folds: count, seed, classNames })
+    const all = new Int32Array(labels.length)
+    const folds: Evaluation[] = []
+    for (const split of splits) {
+      const { train, predicted } = await fitAndPredict(classifier, data, split, { signal })
+      for (const [i, row] of split.test.entries()) all[row] = predicted[i]!
+      folds.push(score(pick(labels, split.test), predicted, { classNames, trained: train }))
+      onProgress?.(folds.length, splits.length)
+    }
+    return { ...score(labels, all, { classNames }), folds }
+  })
 }
 
 /** One layer's line in {@link evaluateLayers}. */
@@ -87,14 +105,19 @@ export interface LayerEvaluation {
  * the same options, learn from and test on the same networks.
  *
  * @example
- * await evaluateLayers(new GaussianNaiveBayes(), await groupLayerwise(zoo), { seed: 7 })
+ * await evaluateLayers(new GaussianNaiveBayes(), zoo, { seed: 7 })
  * // [{ layer: 'conv2d', columns: 456, evaluation: { accuracy: ... } }, ...]
  */
 export async function evaluateLayers(
   classifier: Classifier,
-  byLayer: LayerwiseView,
+  weights: LayerwiseView | Zoo,
   options: EvaluateOptions = {},
 ): Promise<LayerEvaluation[]> {
+  if (weights instanceof Zoo) {
+    const byLayer = await groupLayerwise(weights, { signal: options.signal })
+    return evaluateLayers(classifier, byLayer, options).finally(() => byLayer.close())
+  }
+  const byLayer = weights
   const results: LayerEvaluation[] = []
   for (const layer of byLayer.layerNames) {
     const data = layerRows(byLayer, layer)
@@ -105,7 +128,6 @@ export async function evaluateLayers(
 
 function splitFor(data: LabelledRows, { split, testShare, seed }: EvaluateOptions): Split {
   const { labels, classNames } = data
-  checkLabels(data, labels)
   const made =
     split ??
     stratifiedSplit(labels, {

@@ -1,4 +1,5 @@
 import { checkOptionNames, invalidOption } from '../options.js'
+import { finiteBlocks, type Rows } from '../zoo/rows.js'
 import {
   type Classifier,
   checkColumns,
@@ -8,7 +9,6 @@ import {
   notFitted,
   trainingClasses,
 } from './classifier.js'
-import { finiteBlocks, type Rows } from './rows.js'
 import { RunningMoments } from './running-moments.js'
 import { TimeSlice } from './time-slice.js'
 

@@ -4,6 +4,7 @@ import { silenceCpuBackend } from '../architecture/to-layers-model.js'
 import { checkOptionNames, invalidOption, isCount } from '../options.js'
 import { RandomStream } from '../random.js'
 import { createOptimizer, type OptimizerStep } from '../training/optimizer.js'
+import { arrayRows, finiteBlocks, finiteRows, type Rows, rowsPerBlock, subsetRows } from '../zoo/rows.js'
 import {
   type Classifier,
   checkColumns,
@@ -21,7 +22,6 @@ import {
   STANDARDIZATION,
   standardize,
 } from './mlp-network.js'
-import { arrayRows, finiteBlocks, finiteRows, type Rows, rowsPerBlock, subsetRows } from './rows.js'
 import { RunningMoments } from './running-moments.js'
 import { splitByClass } from './splits.js'
 import { onBackend } from './tfjs-backend.js'

@@ -1,5 +1,5 @@
 import { invalidOption } from '../options.js'
-import { classesOf } from './rows.js'
+import { classesOf } from '../zoo/rows.js'
 
 /** How well one class is told from the others. 0 where nothing is there to divide by, as in scikit-learn. */
 export interface ClassScore {

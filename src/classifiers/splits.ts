@@ -1,6 +1,6 @@
 import { checkOptionNames, invalidOption, isCount } from '../options.js'
 import { RandomStream } from '../random.js'
-import { classesOf } from './rows.js'
+import { classesOf } from '../zoo/rows.js'
 
 /** Which rows to learn from and which to test on; indices ascending. */
 export interface Split {

@@ -156,7 +156,7 @@ describe('weightDistributions', () => {
     await expect(weightDistributions({ ...weights, labels: golden.labels.map(() => 5) })).rejects.toThrow(
       'invalid labels[0]; is no index into classNames: 5',
     )
-    await expect(weightDistributions([1, 2] as never)).rejects.toThrow('needs a zoo, a view of one, or')
+    await expect(weightDistributions([1, 2] as never)).rejects.toThrow('needs a zoo, a view of one, rows, or')
   })
 
   it('stops between blocks when asked to', async () => {

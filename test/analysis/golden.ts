@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { WeightArray } from '../../dist/analysis/weights.js'
+import type { WeightArray } from '../../dist/zoo/weights.js'
 import { fromRoot } from '../support.js'
 
 /** A distribution as test/fixtures/golden_analysis.py has it. */

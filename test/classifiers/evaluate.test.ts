@@ -1,7 +1,12 @@
 import { describe, expect, it } from 'vitest'
+import { principalComponents } from '../../dist/analysis/principal-components.js'
 import { type Classifier, withPreprocessing } from '../../dist/classifiers/classifier.js'
 import { crossValidate, evaluate, evaluateLayers } from '../../dist/classifiers/evaluate.js'
 import { GaussianNaiveBayes } from '../../dist/classifiers/gaussian-naive-bayes.js'
+import { principalFeatures } from '../../dist/classifiers/principal-features.js'
+import { score, wilsonInterval } from '../../dist/classifiers/scoring.js'
+import { kFold, stratifiedSplit } from '../../dist/classifiers/splits.js'
+import { flattenModelwise, groupLayerwise } from '../../dist/index.js'
 import {
   arrayRows,
   asWeightMatrix,
@@ -9,10 +14,7 @@ import {
   stackRows,
   subsetRows,
   withLabels,
-} from '../../dist/classifiers/rows.js'
-import { score, wilsonInterval } from '../../dist/classifiers/scoring.js'
-import { kFold, stratifiedSplit } from '../../dist/classifiers/splits.js'
-import { flattenModelwise, groupLayerwise } from '../../dist/index.js'
+} from '../../dist/zoo/rows.js'
 import { temporaryFolder, trainSmallZoo } from '../support.js'
 import { readGolden, separable, watched } from './support.js'
 
@@ -57,7 +59,9 @@ describe('rows', () => {
     expect([...matrix.columns(1, 2)]).toEqual([9, 11, 1, 3, 5])
     expect([...matrix.row(2)]).toEqual([0, 1])
     expect(() => subsetRows(rows, [6])).toThrow('invalid row; there are 6: 6')
-    expect(() => stackRows([rows, arrayRows(new Float32Array(3), 3)])).toThrow('the first part has 2: 3')
+    expect(() => stackRows([rows, arrayRows(new Float32Array(3), 3)])).toThrow(
+      'different architectures do not stack; the first part has 2: 3',
+    )
     expect(() => arrayRows(new Float32Array(5), 2)).toThrow('does not divide 5 values into rows: 2')
     expect(() => withLabels(rows, [0, 1])).toThrow('needs one for each of the 6 rows: 2')
     expect(() => withLabels(rows, [0, 1, 0, 1, 0, 2], ['x', 'y'])).toThrow('the labels need 3: 2')
@@ -173,6 +177,24 @@ describe('evaluate', () => {
     })
   })
 
+  it('takes plain arrays, and refuses what does not fit together', async () => {
+    const data = separable()
+    const { shape, labels, classNames } = data
+    const flat = { data: data.rows(0, shape[0]), labels, classNames }
+    const bayes = new GaussianNaiveBayes()
+    expect(await evaluate(bayes, flat, { seed: 3 })).toEqual(await evaluate(bayes, data, { seed: 3 }))
+    const mixed = { data: [new Float32Array(3), new Float32Array(4)], labels: [0, 1], classNames: ['a', 'b'] }
+    await expect(evaluate(bayes, mixed)).rejects.toThrow(
+      'networks of different architectures cannot be studied together: b_0 has 4, a_0 has 3',
+    )
+    await expect(evaluate(bayes, { ...mixed, data: [], labels: [] })).rejects.toThrow('there are no networks')
+    const unlabelled = arrayRows(new Float32Array(8), 2)
+    await expect(evaluate(bayes, unlabelled)).rejects.toThrow('needs at least two classes, has: ["0"]')
+    await expect(evaluate(bayes, { ...data, labels: [0] })).rejects.toThrow(
+      'needs one for each of the 60 rows: 1',
+    )
+  })
+
   it('refuses splits that lack a class, use a row twice or reach beyond the rows', async () => {
     const data = separable({ perClass: 2, classes: 2 })
     const of = (train: number[], test: number[]) => ({
@@ -211,6 +233,23 @@ describe('evaluate', () => {
   })
 })
 
+describe('principalFeatures', () => {
+  it('are fitted on the training rows, and leave narrow rows alone', async () => {
+    const data = separable({ perClass: 10 })
+    const { rows, read } = watched(data)
+    const { train, test } = stratifiedSplit(data.labels)
+    const change = await principalFeatures({ components: 4, seed: 1 })(subsetRows(rows, train), [])
+    expect(new Set(read)).toEqual(new Set(train))
+    const features = await change(subsetRows(data, test))
+    expect(features).toMatchObject({ shape: [9, 4], names: [...test].map(row => data.names![row]) })
+    const pca = await principalComponents(subsetRows(data, train), { components: 4, seed: 1 })
+    const scores = await pca.transform(subsetRows(data, test))
+    expect([...features.rows(0, 9)]).toEqual([...Float32Array.from(scores.flat())])
+    const same = await principalFeatures({ components: 12 })(data, [])
+    expect(await same(data)).toBe(data)
+  })
+})
+
 describe('crossValidate', () => {
   it('scores every row once, by the fold that did not see it', async () => {
     const data = separable({ perClass: 10 })
@@ -234,6 +273,8 @@ describe('on a zoo', () => {
     const whole = await evaluate(new GaussianNaiveBayes(), rows, { testShare: 0.5, seed: 1 })
     expect(whole).toMatchObject({ count: 4, classNames: ['stripes', 'checks'] })
 
+    expect(await evaluate(new GaussianNaiveBayes(), zoo, { testShare: 0.5, seed: 1 })).toEqual(whole)
+
     const dense = layerRows(byLayer, 'dense_1')
     expect(dense.shape).toEqual([8, 85])
     expect(dense.names).toEqual(rows.names)
@@ -248,6 +289,7 @@ describe('on a zoo', () => {
       ['dense', 40404],
       ['dense_1', 85],
     ])
+    expect(await evaluateLayers(new GaussianNaiveBayes(), zoo, { testShare: 0.5, seed: 1 })).toEqual(layers)
     expect(layers[4]!.evaluation).toEqual(
       await evaluate(new GaussianNaiveBayes(), dense, { testShare: 0.5, seed: 1 }),
     )

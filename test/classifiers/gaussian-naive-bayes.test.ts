@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { GaussianNaiveBayes } from '../../dist/classifiers/gaussian-naive-bayes.js'
-import { arrayRows, type Rows } from '../../dist/classifiers/rows.js'
+import { arrayRows, type Rows } from '../../dist/zoo/rows.js'
 import { readGolden, separable } from './support.js'
 
 const { golden, array } = readGolden()
@@ -79,7 +79,8 @@ describe('GaussianNaiveBayes', () => {
       12,
       rows.names,
     )
-    const message = 'invalid weights; class2_1 has a value that is no finite number, in column 7: NaN'
+    const message =
+      'class2_1 has a weight that is not finite (column 7); leave the network out with zoo.select({ where }): NaN'
     await expect(bayes.predict(broken)).rejects.toThrow(message)
     await expect(bayes.fit(broken, rows.labels)).rejects.toThrow(message)
     await expect(bayes.fit(arrayRows(new Float32Array(4), 2), [0, 1])).rejects.toThrow('does not vary')

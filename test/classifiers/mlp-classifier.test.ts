@@ -4,9 +4,9 @@ import { describe, expect, it } from 'vitest'
 import { evaluate } from '../../dist/classifiers/evaluate.js'
 import { MlpClassifier, type MlpOptions } from '../../dist/classifiers/mlp-classifier.js'
 import { buildMlp, dropoutMask, logitsOf, standardize } from '../../dist/classifiers/mlp-network.js'
-import { arrayRows, subsetRows } from '../../dist/classifiers/rows.js'
 import { stratifiedSplit } from '../../dist/classifiers/splits.js'
 import { RandomStream } from '../../dist/random.js'
+import { arrayRows, subsetRows } from '../../dist/zoo/rows.js'
 import { separable } from './support.js'
 
 const SMALL: MlpOptions = { hidden: [16, 8], dropout: 0.2, epochs: 30, seed: 1 }
@@ -194,7 +194,8 @@ describe('MlpClassifier', () => {
     const values = data.rows(0, 12).slice()
     values[5 * 12 + 7] = Number.NaN
     const broken = arrayRows(values, 12, data.names)
-    const message = 'invalid weights; class2_1 has a value that is no finite number, in column 7: NaN'
+    const message =
+      'class2_1 has a weight that is not finite (column 7); leave the network out with zoo.select({ where }): NaN'
     await expect(mlp.fit(broken, data.labels)).rejects.toThrow(message)
     await expect(fitted({ standardize: false }, { ...data, ...broken })).rejects.toThrow(message)
     await mlp.fit(data, data.labels)

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { arrayRows, type LabelledRows, type Rows, withLabels } from '../../dist/classifiers/rows.js'
 import { RandomStream } from '../../dist/random.js'
+import { arrayRows, type LabelledRows, type Rows, withLabels } from '../../dist/zoo/rows.js'
 import { fromRoot } from '../support.js'
 
 /** Labelled points of classes that overlap little: class k stands out in the columns j with j % classes = k. */

@@ -1,10 +1,12 @@
+import type { ParameterEntry } from '../architecture/architecture.js'
+import { ZooError } from '../errors.js'
 import { invalidOption, isCount } from '../options.js'
-import type { LayerwiseView } from '../zoo/views.js'
-import { arraySource, WeightMatrix } from '../zoo/weight-matrix.js'
+import type { LayerwiseView } from './views.js'
+import { arraySource, WeightMatrix } from './weight-matrix.js'
 
 /**
- * Samples by features, read a few rows at a time: what classifiers learn from. A `WeightMatrix` is one, so that a zoo
- * of any size needs only a few rows in memory; {@link arrayRows} makes one of plain numbers.
+ * Samples by features, read a few rows at a time: what analyses go through and classifiers learn from. A `WeightMatrix`
+ * is one, so that a zoo of any size needs only a few rows in memory; {@link arrayRows} makes one of plain numbers.
  */
 export interface Rows {
   readonly shape: readonly [rows: number, columns: number]
@@ -12,6 +14,8 @@ export interface Rows {
   rows(start: number, end: number): Float32Array
   /** Names of the rows, used in messages. */
   readonly names?: readonly string[] | undefined
+  /** Which layer and part the columns belong to, where that is known. */
+  readonly parameters?: readonly ParameterEntry[] | undefined
 }
 
 /** Rows with a class each. What `flattenModelwise` gives is one. */
@@ -63,6 +67,7 @@ export function withLabels(
     shape: rows.shape,
     rows: (start, end) => rows.rows(start, end),
     names: rows.names,
+    parameters: rows.parameters,
     labels,
     classNames: classNames ?? Array.from({ length: count }, (_, label) => String(label)),
   }
@@ -80,6 +85,7 @@ export function subsetRows(rows: Rows, indices: ArrayLike<number>): Rows {
   return {
     shape: [indices.length, columns],
     names: rows.names && Array.from(indices, index => rows.names![index]!),
+    parameters: rows.parameters,
     rows(start, end) {
       const out = new Float32Array((end - start) * columns)
       // Neighbours are read together.
@@ -98,13 +104,17 @@ export function subsetRows(rows: Rows, indices: ArrayLike<number>): Rows {
 export function stackRows(parts: readonly Rows[]): Rows {
   const columns = parts[0]?.shape[1] ?? 0
   for (const { shape } of parts) {
-    if (shape[1] !== columns) throw invalidOption('columns', shape[1], `the first part has ${columns}`)
+    if (shape[1] !== columns) {
+      const why = `networks of different architectures do not stack; the first part has ${columns}`
+      throw invalidOption('columns', shape[1], why)
+    }
   }
   const starts = [0]
   for (const { shape } of parts) starts.push(starts.at(-1)! + shape[0])
   return {
     shape: [starts.at(-1)!, columns],
     names: parts.every(part => part.names) ? parts.flatMap(part => [...part.names!]) : undefined,
+    parameters: parts[0]?.parameters,
     rows(start, end) {
       const out = new Float32Array((end - start) * columns)
       for (const [i, part] of parts.entries()) {
@@ -134,18 +144,17 @@ export function layerRows(byLayer: LayerwiseView, layer: string): LabelledRows {
 }
 
 /**
- * Any rows as a `WeightMatrix`, for what takes nothing else: e.g. principal components of the training part of a split.
- * Nothing is read before it is asked for.
+ * Any rows as a `WeightMatrix`, which can also be read by columns and layers. Nothing is read before it is asked for;
+ * rows without labels become one class.
  *
  * @example
- * withPreprocessing(async train => {
- *   const pca = await principalComponents(asWeightMatrix(train), { components: 50 })
- *   return async rows => arrayRows(Float32Array.from((await pca.transform(asWeightMatrix(rows))).flat()), 50)
- * }, new MlpClassifier())
+ * asWeightMatrix(subsetRows(rows, split.train)).layer('dense_1')
  */
 export function asWeightMatrix(rows: Rows): WeightMatrix {
+  if (rows instanceof WeightMatrix) return rows
   const [count, columns] = rows.shape
   const { labels = new Int32Array(count), classNames = ['0'] } = rows as Partial<LabelledRows>
+  checkLabels(rows, labels)
   return new WeightMatrix(
     {
       read(start, end, columnStart, columnEnd) {
@@ -160,14 +169,19 @@ export function asWeightMatrix(rows: Rows): WeightMatrix {
       classNames,
       positions: Uint32Array.from({ length: count }, (_, row) => row),
     },
-    [{ layer: 'features', part: 'kernel', shape: [columns], offset: 0, size: columns }],
+    rows.parameters ?? oneKernel(columns),
   )
+}
+
+/** The parameter table of columns of which nothing is known. */
+export function oneKernel(columns: number): ParameterEntry[] {
+  return [{ layer: 'weights', part: 'kernel', shape: [columns], offset: 0, size: columns }]
 }
 
 /**
  * Reads all rows in blocks of a few megabytes, and refuses NaN and infinity with the row's name.
  *
- * @throws ZooError `option`, e.g. `invalid weights; church_3 has a value that is no number, in column 17: NaN`
+ * @throws ZooError as {@link notFinite}
  */
 export function* finiteBlocks(
   rows: Rows,
@@ -184,28 +198,37 @@ export function* finiteBlocks(
 export function finiteRows(rows: Rows, start: number, end: number): Float32Array {
   const columns = rows.shape[1]
   const data = rows.rows(start, end)
-  for (let row = start; row < end; row++) checkFinite(data, (row - start) * columns, columns, rows, row)
+  for (let row = start; row < end; row++) {
+    const first = (row - start) * columns
+    let sum = 0
+    for (let i = first; i < first + columns; i++) sum += data[i]!
+    // Float32 values cannot overflow a float64 sum, so it is finite exactly when all of them are.
+    if (!Number.isFinite(sum)) throw notFinite(rows, row, data.subarray(first, first + columns))
+  }
   return data
 }
 
-/** 16 MB: enough for fast reads, little beside everything else. */
-const BLOCK_BYTES = 16 * 2 ** 20
+/**
+ * Most bytes read at once, 16 MiB (46 LeNet-5): more is no faster, and with HDF5's copies memory stays below 100 MB.
+ */
+export const BLOCK_BYTES = 16 * 2 ** 20
 
-/** How many rows make a block of a few megabytes. */
-export function rowsPerBlock({ shape }: Rows): number {
-  return Math.max(1, Math.floor(BLOCK_BYTES / (4 * shape[1])))
+/** How many rows make a block. */
+export function rowsPerBlock({ shape }: Rows, blockBytes = BLOCK_BYTES): number {
+  return Math.max(1, Math.floor(blockBytes / (4 * shape[1])))
 }
 
-function checkFinite(data: Float32Array, offset: number, columns: number, rows: Rows, row: number): void {
-  let sum = 0
-  for (let i = offset; i < offset + columns; i++) sum += data[i]!
-  // Float32 values cannot overflow a float64 sum, so it is finite exactly when all of them are.
-  if (Number.isFinite(sum)) return
-  const column = data.subarray(offset, offset + columns).findIndex(value => !Number.isFinite(value))
-  throw invalidOption(
-    'weights',
-    String(data[offset + column]),
-    `${rows.names?.[row] ?? `row ${row}`} has a value that is no finite number, in column ${column}`,
+/** Names the first value of a row that is not finite: `church_3 has a weight that is not finite (dense bias, number 5)`. */
+export function notFinite(rows: Rows, row: number, values: Float32Array): ZooError<'option'> {
+  const at = values.findIndex(value => !Number.isFinite(value))
+  const value = values[at]!
+  const name = rows.names?.[row] ?? `row ${row}`
+  const entry = rows.parameters?.find(({ offset, size }) => at < offset + size)
+  const where = entry ? `${entry.layer} ${entry.part}, number ${at - entry.offset}` : `column ${at}`
+  return new ZooError(
+    'option',
+    `${name} has a weight that is not finite (${where}); leave the network out with zoo.select({ where }): ${value}`,
+    { name, value },
   )
 }
 
