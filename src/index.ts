@@ -147,7 +147,7 @@ export { binaryMetrics, type Metrics } from './training/metrics.js'
 export { type OptimizerOptions, type Recipe, type RecipeOptions, resolveRecipe } from './training/recipe.js'
 export { type CompileOptions, compileZoo } from './zoo/compile.js'
 export type { FailureRecord, NetworkRecord, TrainingHistory } from './zoo/ledger.js'
-export type { ZooManifest } from './zoo/manifest.js'
+export type { ImportedZooManifest, ImportOrigin, TrainedZooManifest, ZooManifest } from './zoo/manifest.js'
 export type { TrainingProgress } from './zoo/progress.js'
 export {
   arrayRows,

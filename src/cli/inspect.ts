@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { openZoo, summarize } from '../index.js'
+import { openZoo, summarize, type ZooManifest } from '../index.js'
 import { wholeNumber } from './flags.js'
 import { alignColumns, count, metricsTable } from './output.js'
 
@@ -36,18 +36,15 @@ async function inspect(
     )
     return
   }
-  const { recipe, images, plan } = manifest
+  const { plan, parameterCount } = manifest
   const planned = Object.values(plan).reduce((sum, n) => sum + n, 0)
-  const { kind, ...settings } = recipe.optimizer
   const hours = networks.reduce((sum, { seconds }) => sum + seconds, 0) / 3600
   console.log(
     [
       `zoo           ${resolve(path)}`,
       `networks      ${count(networks.length)} of ${count(planned)} planned, ${count(failures.length)} failed, ${hours.toFixed(2)} core-hours`,
-      `architecture  ${recipe.architecture.name}, ${count(manifest.parameterCount)} parameters`,
-      `images        ${images.name}: ${count(images.train)} to train on, ${count(images.validation)} to validate, ${images.shape.join('x')}, ${images.fingerprint.slice(0, 12)}`,
-      `recipe        ${recipe.epochs} epochs, batch ${recipe.batchSize}, ${kind} ${JSON.stringify(settings)}, ${count(recipe.samplesPerNetwork)} samples, ${recipe.positiveFraction.join(' to ')} positive, keep ${recipe.keep}, seed ${recipe.seed}`,
-      `arithmetic    ${manifest.arithmetic}`,
+      `architecture  ${zoo.architecture.name}, ${count(parameterCount)} parameters`,
+      ...originLines(manifest),
     ].join('\n'),
   )
   if (networks.length > 0) console.log(`\n${metricsTable(summary)}`)
@@ -56,4 +53,18 @@ async function inspect(
       `\n${alignColumns(failures.map(({ class: name, index, reason }) => [`${name}_${index}`, reason]))}`,
     )
   }
+}
+
+/** How the networks came to be. */
+function originLines({ imported, recipe, images, arithmetic }: ZooManifest): string[] {
+  if (imported) {
+    const { source, layout, warning } = imported
+    return [`imported      ${layout} of ${source}`, ...(warning ? [`warning       ${warning}`] : [])]
+  }
+  const { kind, ...settings } = recipe.optimizer
+  return [
+    `images        ${images.name}: ${count(images.train)} to train on, ${count(images.validation)} to validate, ${images.shape.join('x')}, ${images.fingerprint.slice(0, 12)}`,
+    `recipe        ${recipe.epochs} epochs, batch ${recipe.batchSize}, ${kind} ${JSON.stringify(settings)}, ${count(recipe.samplesPerNetwork)} samples, ${recipe.positiveFraction.join(' to ')} positive, keep ${recipe.keep}, seed ${recipe.seed}`,
+    `arithmetic    ${arithmetic}`,
+  ]
 }

@@ -284,10 +284,10 @@ export function classRanges(
 /** One line a network, the paper's columns; Count is the network's index within its class. */
 function metricsCsv(networks: readonly NetworkRecord[]): string {
   const quote = (name: string) => (/[",\n]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name)
-  const lines = networks.map(network =>
-    [quote(network.class), network.index, ...METRIC_COLUMNS.map(name => network.metrics[name] ?? '')].join(
-      ',',
-    ),
+  // An unknown metric (null or NaN) is an empty field.
+  const field = (value: number | null) => (Number.isNaN(value ?? Number.NaN) ? '' : value)
+  const lines = networks.map(({ class: name, index, metrics }) =>
+    [quote(name), index, ...METRIC_COLUMNS.map(column => field(metrics[column]))].join(','),
   )
   return `${['Class,Count,Accuracy,Precision,Recall,F1 Score,AUC', ...lines].join('\n')}\n`
 }

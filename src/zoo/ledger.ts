@@ -19,7 +19,10 @@ interface LedgerBase {
   readonly engine: string
 }
 
-/** A trained network, as its line in `ledger.jsonl` has it. */
+/**
+ * A trained network, as its line in `ledger.jsonl` has it. Of an imported network, a number that nobody knows (a metric,
+ * the seed, the share of positives) is `NaN`, in the file `null`, and the history is empty.
+ */
 export interface NetworkRecord extends LedgerBase {
   readonly status: 'finished'
   /** SHA-256 (hex) of the flat weights as little-endian float32. */
@@ -89,17 +92,48 @@ export async function readLedger(zooPath: string): Promise<LedgerRecord[]> {
 function parseLine(line: string): LedgerRecord | undefined {
   try {
     const record = JSON.parse(line) as LedgerRecord
-    const named = typeof record.class === 'string' && Number.isSafeInteger(record.index)
-    const whole =
-      record.status === 'finished'
-        ? typeof record.sha256 === 'string' &&
-          typeof record.metrics?.accuracy === 'number' &&
-          Boolean(record.history)
-        : record.status === 'failed'
-    return named && whole ? record : undefined
+    const named = typeof record.class === 'string' && Number.isSafeInteger(record.index) && record.index >= 0
+    if (!named) return undefined
+    const { seed, seconds } = record
+    const known = { ...record, seed: numberOf(seed), seconds: numberOf(seconds) }
+    if (known.status === 'failed') return typeof known.reason === 'string' ? known : undefined
+    if (known.status !== 'finished' || !/^[0-9a-f]{64}$/.test(known.sha256)) return undefined
+    const { metrics, history, positiveFraction, epoch } = known
+    return {
+      ...known,
+      metrics: metricsOf(metrics),
+      positiveFraction: numberOf(positiveFraction),
+      epoch: numberOf(epoch),
+      history: historyOf(history),
+    }
   } catch {
     return undefined
   }
+}
+
+/** JSON has no NaN and writes null for it. */
+function numberOf(value: unknown): number {
+  if (value === null) return Number.NaN
+  if (typeof value === 'number') return value
+  throw new TypeError('not a number')
+}
+
+function metricsOf(value: Metrics): Metrics {
+  const { accuracy, precision, recall, f1, auc } = value
+  return {
+    accuracy: numberOf(accuracy),
+    precision: numberOf(precision),
+    recall: numberOf(recall),
+    f1: numberOf(f1),
+    auc: auc === null ? null : numberOf(auc),
+  }
+}
+
+function historyOf(value: TrainingHistory): TrainingHistory {
+  const { loss, accuracy, validationLoss, validationAccuracy } = value
+  const columns = { loss, accuracy, validationLoss, validationAccuracy }
+  for (const column of Object.values(columns)) if (!Array.isArray(column)) throw new TypeError('not a list')
+  return value
 }
 
 /** Appends lines to the ledger, each on the disk before `append` resolves. */

@@ -2,17 +2,16 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ArchitectureSpec, ParameterEntry } from '../architecture/architecture.js'
 import { ZooError } from '../errors.js'
+import { isCount } from '../options.js'
 import type { Recipe } from '../training/recipe.js'
 import { writeWhole, ZOO_FILES } from './files.js'
 
 /** Version of the zoo directory's format; a reader refuses a newer one. */
 export const FORMAT_VERSION = 1
 
-/** `zoo.json`: all that a zoo's weights depend on, and how many networks it is to have. */
-export interface ZooManifest {
+interface ManifestBase {
   readonly format: 'weightzoo'
   readonly formatVersion: number
-  readonly recipe: Recipe
   /** Layout of the flat weight vector. */
   readonly parameters: readonly ParameterEntry[]
   readonly parameterCount: number
@@ -20,6 +19,11 @@ export interface ZooManifest {
   readonly classNames: readonly string[]
   /** Networks planned for each class. */
   readonly plan: Readonly<Record<string, number>>
+}
+
+/** `zoo.json` of a zoo trained here: all that its weights depend on, and how many networks it is to have. */
+export interface TrainedZooManifest extends ManifestBase {
+  readonly recipe: Recipe
   readonly images: {
     readonly name: string
     readonly shape: readonly number[]
@@ -29,6 +33,43 @@ export interface ZooManifest {
   }
   /** What the bits of the weights depend on beside the recipe: the engine's arithmetic, in its own words. */
   readonly arithmetic: string
+  readonly imported?: undefined
+}
+
+/** `zoo.json` of a zoo made by `importZoo`: nothing says how its networks were trained, so none can be trained again. */
+export interface ImportedZooManifest extends ManifestBase {
+  readonly imported: ImportOrigin
+  readonly recipe?: undefined
+  readonly images?: undefined
+  readonly arithmetic?: undefined
+}
+
+/** Where an imported zoo's networks come from. */
+export interface ImportOrigin {
+  /** Name of the folder or file. */
+  readonly source: string
+  readonly layout: 'keras files' | 'modelwise pickle' | 'layerwise pickle'
+  readonly architecture: ArchitectureSpec
+  /** What has to be known before using the networks. */
+  readonly warning?: string | undefined
+}
+
+/** `zoo.json`. It has either a `recipe`, or says from where the zoo was `imported`. */
+export type ZooManifest = TrainedZooManifest | ImportedZooManifest
+
+/** The layers of a zoo's networks. */
+export function architectureOf(manifest: ZooManifest): ArchitectureSpec {
+  return manifest.imported ? manifest.imported.architecture : manifest.recipe.architecture
+}
+
+/**
+ * The manifest of a zoo that was trained here.
+ * @throws ZooError `zoo` for an imported one, of which no network can be trained.
+ */
+export function trainedManifest(zooPath: string, manifest: ZooManifest): TrainedZooManifest {
+  if (!manifest.imported) return manifest
+  const why = `was imported from ${manifest.imported.source} and has no recipe to train by`
+  throw new ZooError('zoo', `${zooPath} ${why}; choose another directory to train into`, { path: zooPath })
 }
 
 /** Reads `zoo.json`; `undefined` where there is none. */
@@ -53,19 +94,30 @@ export async function readManifest(zooPath: string): Promise<ZooManifest | undef
       { path },
     )
   }
-  const { recipe, classNames, plan, images } = manifest
-  for (const [name, value] of Object.entries({
-    recipe,
-    'recipe.architecture': recipe?.architecture,
-    plan,
-    images,
-  })) {
-    if (typeof value !== 'object' || value === null) throw incomplete(path, name)
-  }
-  if (!Array.isArray(classNames) || !classNames.every(name => typeof name === 'string')) {
-    throw incomplete(path, 'classNames')
-  }
+  checkFields(path, manifest)
   return manifest
+}
+
+function checkFields(path: string, manifest: ZooManifest): void {
+  const { imported, recipe, images, classNames, plan } = manifest
+  const isText = (value: unknown) => typeof value === 'string'
+  const checks: [name: string, ok: boolean][] = [
+    ['classNames', Array.isArray(classNames) && classNames.every(isText)],
+    ['plan', isRecord(plan) && Object.values(plan).every(isCount)],
+    ...(imported === undefined
+      ? ([
+          ['recipe', isRecord(recipe)],
+          ['recipe.architecture', isRecord(recipe?.architecture)],
+          ['recipe.optimizer', isRecord(recipe?.optimizer)],
+          ['images', isRecord(images) && isText(images.name) && isText(images.fingerprint)],
+          ['images.shape', Array.isArray(images?.shape) && images.shape.every(isCount)],
+        ] as [string, boolean][])
+      : ([
+          ['imported', isRecord(imported) && isText(imported.source) && isText(imported.layout)],
+          ['imported.architecture', isRecord(imported?.architecture)],
+        ] as [string, boolean][])),
+  ]
+  for (const [name, ok] of checks) if (!ok) throw incomplete(path, name)
 }
 
 function incomplete(path: string, name: string): ZooError<'zoo'> {
@@ -82,7 +134,7 @@ export function writeManifest(zooPath: string, manifest: ZooManifest): Promise<v
  * In what the networks of two manifests differ, as `name is, was`; empty when their networks would be the same. How
  * many are planned makes no difference: a zoo may grow.
  */
-export function differences(wanted: ZooManifest, present: ZooManifest): string[] {
+export function differences(wanted: TrainedZooManifest, present: TrainedZooManifest): string[] {
   const { architecture, ...recipe } = wanted.recipe
   const { architecture: presentArchitecture, ...presentRecipe } = present.recipe
   return [

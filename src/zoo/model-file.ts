@@ -7,7 +7,7 @@ import { openHdf5, writeHdf5 } from './hdf5.js'
 export interface ModelAttributes {
   class: string
   index: number
-  /** The zoo's seed. */
+  /** The zoo's seed; `NaN`, and no attribute, where it is not known. */
   seed: number
   /** SHA-256 of the flat weights. */
   sha256: string
@@ -27,7 +27,7 @@ export async function writeModelFile(
     writeHdf5(temporary, file => {
       file.attribute('class', attributes.class)
       file.attribute('index', attributes.index)
-      file.attribute('seed', BigInt(attributes.seed))
+      if (!Number.isNaN(attributes.seed)) file.attribute('seed', BigInt(attributes.seed))
       file.attribute('sha256', attributes.sha256)
       file.attribute('architecture', architecture.name)
       file.group('vars')

@@ -7,11 +7,18 @@ import type { Engine } from '../training/engine.js'
 import type { Recipe } from '../training/recipe.js'
 import { TEMPORARY, ZOO_FILES } from './files.js'
 import { readLedger } from './ledger.js'
-import { differences, FORMAT_VERSION, readManifest, writeManifest, type ZooManifest } from './manifest.js'
+import {
+  differences,
+  FORMAT_VERSION,
+  readManifest,
+  type TrainedZooManifest,
+  trainedManifest,
+  writeManifest,
+} from './manifest.js'
 import type { Plan } from './plan.js'
 
 /** The manifest of a zoo about to be trained. */
-export function manifestOf(recipe: Recipe, images: ImageSet, plan: Plan, engine: Engine): ZooManifest {
+export function manifestOf(recipe: Recipe, images: ImageSet, plan: Plan, engine: Engine): TrainedZooManifest {
   const { parameters, parameterCount } = describeArchitecture(recipe.architecture)
   return {
     format: 'weightzoo',
@@ -51,10 +58,10 @@ export async function makeDirectory(out: string): Promise<void> {
 }
 
 /** Starts a zoo, or checks that the one there is of the same recipe and lets it grow. The caller holds the lock. */
-export async function prepareDirectory(out: string, wanted: ZooManifest): Promise<void> {
+export async function prepareDirectory(out: string, wanted: TrainedZooManifest): Promise<void> {
   const present = await readManifest(out)
   if (present) {
-    const differing = differences(wanted, present)
+    const differing = differences(wanted, trainedManifest(out, present))
     if (differing.length > 0) {
       throw new ZooError(
         'zoo',
@@ -76,7 +83,7 @@ export async function prepareDirectory(out: string, wanted: ZooManifest): Promis
 }
 
 /** Files that a crash left half-written; nothing reads them. */
-async function removeUnfinished(out: string): Promise<void> {
+export async function removeUnfinished(out: string): Promise<void> {
   for (const folder of [out, join(out, ZOO_FILES.models)]) {
     const names = await readdir(folder).catch(() => [])
     for (const name of names) if (TEMPORARY.test(name)) await rm(join(folder, name), { force: true })

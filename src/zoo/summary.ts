@@ -1,6 +1,6 @@
 import type { Zoo } from './zoo.js'
 
-/** Smallest, mean and largest of a metric over the networks of a class. */
+/** Smallest, mean and largest of a metric over the networks of a class; `NaN` where it is known of none. */
 export interface Spread {
   readonly min: number
   readonly mean: number
@@ -40,7 +40,9 @@ export function summarize(zoo: Zoo): ClassSummary[] {
   })
 }
 
-function spreadOf(values: readonly number[]): Spread {
+function spreadOf(all: readonly number[]): Spread {
+  const values = all.filter(value => !Number.isNaN(value))
+  if (values.length === 0) return { min: Number.NaN, mean: Number.NaN, max: Number.NaN }
   return {
     min: Math.min(...values),
     mean: values.reduce((sum, value) => sum + value, 0) / values.length,

@@ -7,7 +7,7 @@ import { checkOptionNames, invalidOption, suggestion } from '../options.js'
 import type { Metrics } from '../training/metrics.js'
 import { modelPath, networkName, weightsHash } from './files.js'
 import { type FailureRecord, type NetworkRecord, readLedger } from './ledger.js'
-import { readManifest, type ZooManifest } from './manifest.js'
+import { architectureOf, readManifest, type ZooManifest } from './manifest.js'
 import { readModelFile } from './model-file.js'
 
 /** Which networks {@link Zoo.select} keeps; all conditions must hold. */
@@ -48,7 +48,7 @@ export class Zoo {
     readonly failures: readonly FailureRecord[],
     /** Every finished network of the directory, of which `networks` may be a selection. */
     readonly allNetworks: readonly NetworkRecord[] = networks,
-    readonly architecture: Architecture = describeArchitecture(manifest.recipe.architecture),
+    readonly architecture: Architecture = describeArchitecture(architectureOf(manifest)),
   ) {
     this.byName = new Map(networks.map(network => [networkName(network.class, network.index), network]))
   }
@@ -74,22 +74,20 @@ export class Zoo {
     )
     const classes = selection.class === undefined ? this.classNames : [selection.class].flat()
     for (const name of classes) this.checkClass(name)
-    const {
-      minAccuracy = -Infinity,
-      maxAccuracy = Infinity,
-      minF1 = -Infinity,
-      minAuc = -Infinity,
-    } = selection
+    const { minAccuracy, maxAccuracy, minF1, minAuc } = selection
+    // A metric that is not known meets no bound.
+    const within = (value: number | null, least: number | undefined, most?: number) =>
+      (least === undefined || (value ?? Number.NaN) >= least) &&
+      (most === undefined || (value ?? Number.NaN) <= most)
     const { perClass = Infinity, where = () => true } = selection
     const counts = new Map<string, number>()
     const networks = this.networks.filter(network => {
       const { accuracy, f1, auc }: Metrics = network.metrics
       const kept =
         classes.includes(network.class) &&
-        accuracy >= minAccuracy &&
-        accuracy <= maxAccuracy &&
-        f1 >= minF1 &&
-        (minAuc === -Infinity || (auc !== null && auc >= minAuc)) &&
+        within(accuracy, minAccuracy, maxAccuracy) &&
+        within(f1, minF1) &&
+        within(auc, minAuc) &&
         where(network) &&
         (counts.get(network.class) ?? 0) < perClass
       if (kept) counts.set(network.class, (counts.get(network.class) ?? 0) + 1)
@@ -183,6 +181,13 @@ export async function openZoo(path: string): Promise<Zoo> {
   if (!manifest) throw new ZooError('zoo', `no zoo.json in ${path}; is it a zoo directory?`, { path })
   const records = await readLedger(path)
   const { classNames } = manifest
+  const stranger = records.find(record => !classNames.includes(record.class))
+  if (stranger) {
+    const name = networkName(stranger.class, stranger.index)
+    throw new ZooError('zoo', `the ledger of ${path} has ${name}, whose class zoo.json does not list`, {
+      path,
+    })
+  }
   const byClassAndIndex = (a: NetworkRecord, b: NetworkRecord) =>
     classNames.indexOf(a.class) - classNames.indexOf(b.class) || a.index - b.index
   return new Zoo(
