@@ -23,6 +23,11 @@ export interface ZooErrorFields {
 /**
  * An error whose message is one line for a person: what failed, the value that made it fail, and what to do.
  * Programs look at `tag` and `fields` instead; see {@link isZooError}.
+ *
+ * @example
+ * try { await openZoo('zo') } catch (error) {
+ *   if (isZooError(error)) console.error(error.tag, error.message)
+ * }
  */
 export class ZooError<Tag extends ZooErrorTag = ZooErrorTag> extends Error {
   override readonly name = 'ZooError'

@@ -95,6 +95,9 @@ export async function networkDivergence(
  * distributions and ln 2 (1 bit) for those that share no bin; its square root is `scipy.spatial.distance.jensenshannon`.
  *
  * @throws ZooError `option` for different numbers of bins, or where one distribution is empty.
+ *
+ * @example
+ * jensenShannon([1, 0], [0, 1], 'bits') // 1: no bin in common
  */
 export function jensenShannon(
   p: ArrayLike<number>,

@@ -25,7 +25,13 @@ export interface PrincipalComponentsOptions extends StudyOptions {
   seed?: number
 }
 
-/** Principal components and what they explain; `transform` gives the coordinates of networks. */
+/**
+ * Principal components and what they explain; `transform` gives the coordinates of networks.
+ *
+ * @example
+ * const pca = await principalComponents(zoo, { components: 50 })
+ * const scores = await pca.transform(zoo) // [networks][50]
+ */
 export class PrincipalComponents {
   /** @internal Use {@link principalComponents}. */
   constructor(

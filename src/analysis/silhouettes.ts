@@ -19,6 +19,9 @@ export interface Silhouettes {
  * @param labels cluster (or class) of every point, integers. `[n]`
  *
  * @throws ZooError `option` unless there are 2 to n - 1 clusters.
+ *
+ * @example
+ * silhouettes([[0], [0.1], [5], [5.1]], [0, 0, 1, 1]).mean // 0.98: two tight clusters
  */
 export function silhouettes(points: readonly ArrayLike<number>[], labels: ArrayLike<number>): Silhouettes {
   const count = points.length

@@ -5,6 +5,9 @@ import type { Architecture } from './architecture.js'
  * A network's weights before training: Glorot-uniform kernels (Glorot & Bengio 2010; limit `sqrt(6 / (fanIn +
  * fanOut))`, fans counted with the receptive field as Keras does) and zero biases, flat in the order of the
  * parameter table. `[parameterCount]`
+ *
+ * @example
+ * initialWeights(lenet5Architecture(), new RandomStream(7, 'church', 3, 'initialisation')).length // 91481
  */
 export function initialWeights(architecture: Architecture, stream: RandomStream): Float32Array<ArrayBuffer> {
   const weights = new Float32Array(architecture.parameterCount)

@@ -11,6 +11,9 @@ import type { Architecture, Layer } from './architecture.js'
  * looking and for a few predictions. For more, `await tf.setBackend('wasm')` first.
  *
  * @param weights flat, in the order of the parameter table; `[parameterCount]`
+ *
+ * @example
+ * toLayersModel(zoo.architecture, await zoo.weights('church', 3)).summary()
  */
 export function toLayersModel(architecture: Architecture, weights?: Float32Array): layers.LayersModel {
   silenceCpuBackend()

@@ -69,6 +69,9 @@ export interface CrossValidateOptions extends Omit<KFoldOptions, 'classNames'>, 
  *
  * @returns the score over all rows, and that of each fold
  * @throws ZooError as {@link evaluate}.
+ *
+ * @example
+ * const { accuracy, folds } = await crossValidate(new GaussianNaiveBayes(), zoo, { folds: 5, seed: 7 })
  */
 export async function crossValidate(
   classifier: Classifier,

@@ -97,7 +97,12 @@ export function score(
 /** Two-sided 95 % of the normal distribution. */
 const Z = 1.959963984540054
 
-/** Wilson's score interval of a share, 95 % (Wilson 1927; `scipy.stats.binomtest(...).proportion_ci(method='wilson')`). */
+/**
+ * Wilson's score interval of a share, 95 % (Wilson 1927; `scipy.stats.binomtest(...).proportion_ci(method='wilson')`).
+ *
+ * @example
+ * wilsonInterval(72, 100) // [0.625, 0.799]
+ */
 export function wilsonInterval(successes: number, count: number): [low: number, high: number] {
   const share = successes / count
   const centre = (share + Z ** 2 / (2 * count)) / (1 + Z ** 2 / count)

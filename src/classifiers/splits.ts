@@ -66,6 +66,9 @@ export interface KFoldOptions {
  * Splits rows into `folds` parts with the same share of each class; every row is in exactly one test part.
  *
  * @throws ZooError `option` for a single class, or a class with fewer rows than folds.
+ *
+ * @example
+ * kFold([0, 0, 1, 1], { folds: 2 }).length // 2, each with { train, test }
  */
 export function kFold(labels: ArrayLike<number>, options: KFoldOptions = {}): Split[] {
   checkOptionNames(options, ['folds', 'seed', 'classNames'], 'kFold')

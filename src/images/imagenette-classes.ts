@@ -1,4 +1,9 @@
-/** Imagenette's ten classes: ImageNet identifier (the folder) -> name, in label order. */
+/**
+ * Imagenette's ten classes: ImageNet identifier (the folder) -> name, in label order.
+ *
+ * @example
+ * IMAGENETTE_CLASSES.n03028079 // 'church'
+ */
 export const IMAGENETTE_CLASSES = {
   n01440764: 'tench',
   n02102040: 'english_springer',

@@ -19,6 +19,11 @@ export interface NetworkJob {
  *
  * Each network has random streams of its own, named by (seed, class, index) and their use: `sampling`,
  * `initialisation` and, for every epoch, `order`.
+ *
+ * @example
+ * const { job } = jobFactory(resolveRecipe({ seed: 7 }, images), images)('church', 3)
+ * const engine = await openEngine()
+ * const { weights } = await engine.train(job) // what trainZoo trains as church_3
  */
 export function jobFactory(
   recipe: Recipe,

@@ -47,6 +47,7 @@ export interface Engine {
   close(): Promise<void>
 }
 
+/** An engine, as the `engine` option names it. */
 export type EngineName = 'native' | 'wasm' | 'tfjs'
 
 /**
@@ -142,6 +143,7 @@ export interface EvaluationControl {
   readonly onProgress?: ((done: number, total: number) => void) | undefined
 }
 
+/** How a caller watches and stops the training of one network. */
 export interface TrainingControl {
   readonly signal?: AbortSignal | undefined
   /** Called after every epoch, in order. */
@@ -160,6 +162,7 @@ export interface EpochRecord {
   readonly validationAccuracy: number
 }
 
+/** A trained network. */
 export interface TrainingResult {
   /** Flat weights of the kept epoch; `[parameterCount]`. */
   readonly weights: Float32Array<ArrayBuffer>

@@ -25,6 +25,9 @@ export interface Metrics {
  * @param targets 0 or 1, `[n]`
  *
  * @throws ZooError `option` where the two differ in length or a probability is not a number.
+ *
+ * @example
+ * binaryMetrics(Float32Array.of(0.9, 0.2, 0.6), Uint8Array.of(1, 0, 0)).auc // 1
  */
 export function binaryMetrics(probabilities: Float32Array, targets: Uint8Array): Metrics {
   if (probabilities.length !== targets.length)

@@ -70,6 +70,9 @@ export const RECIPE_OPTION_NAMES = [
  * Fills in and checks a recipe for an image set.
  *
  * @throws ZooError `option` naming the option and its value.
+ *
+ * @example
+ * resolveRecipe({ seed: 7 }, images).epochs // 25, the paper's
  */
 export function resolveRecipe(options: RecipeOptions, images: ImageSet): Recipe {
   checkOptionNames(options, RECIPE_OPTION_NAMES, 'the recipe')

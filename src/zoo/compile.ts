@@ -33,6 +33,9 @@ const BLOCK = 64
  *
  * @throws ZooError `zoo` naming a damaged model file, or the file that cannot be written; `interrupted` when `signal` is
  * aborted, with the compiled files as they were.
+ *
+ * @example
+ * await compileZoo(await openZoo('zoo'), { onProgress: (done, total) => console.log(done, total) })
  */
 export async function compileZoo(zoo: Zoo, options: CompileOptions = {}): Promise<void> {
   checkOptionNames(options, ['onProgress', 'signal'], 'compileZoo')

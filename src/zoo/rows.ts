@@ -52,6 +52,9 @@ export function arrayRows(data: Float32Array, columns: number, names?: readonly 
  *
  * @param classNames names by label; default the labels themselves
  * @throws ZooError `option` when there is not one label, a whole number from 0, for each row.
+ *
+ * @example
+ * withLabels(arrayRows(Float32Array.of(1, 2, 3, 4), 2), [0, 1], ['cat', 'dog'])
  */
 export function withLabels(
   rows: Rows,
@@ -73,7 +76,12 @@ export function withLabels(
   }
 }
 
-/** Some rows of others, in the order of `indices`; nothing is read before it is asked for. */
+/**
+ * Some rows of others, in the order of `indices`; nothing is read before it is asked for.
+ *
+ * @example
+ * subsetRows(rows, split.train).shape // [training networks, weights]
+ */
 export function subsetRows(rows: Rows, indices: ArrayLike<number>): Rows {
   const columns = rows.shape[1]
   for (let i = 0; i < indices.length; i++) {
@@ -100,7 +108,12 @@ export function subsetRows(rows: Rows, indices: ArrayLike<number>): Rows {
   }
 }
 
-/** Several sources below one another; all have equal columns. */
+/**
+ * Several sources below one another; all have equal columns.
+ *
+ * @example
+ * stackRows([arrayRows(Float32Array.of(1, 2), 2), arrayRows(Float32Array.of(3, 4), 2)]).shape // [2, 2]
+ */
 export function stackRows(parts: readonly Rows[]): Rows {
   const columns = parts[0]?.shape[1] ?? 0
   for (const { shape } of parts) {

@@ -97,7 +97,13 @@ export async function groupLayerwise(zoo: Zoo, options: ViewOptions = {}): Promi
   )
 }
 
-/** Weights by class and layer; see {@link groupLayerwise}. */
+/**
+ * Weights by class and layer; see {@link groupLayerwise}.
+ *
+ * @example
+ * const byLayer = await groupLayerwise(zoo)
+ * for (const layer of byLayer.layerNames) byLayer.matrix('church', layer).shape // [networks, weights of the layer]
+ */
 export class LayerwiseView {
   /** Classes that have networks, in the image set's order. */
   readonly classNames: readonly string[]

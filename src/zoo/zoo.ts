@@ -33,6 +33,10 @@ export interface LayerWeights {
 /**
  * A zoo directory, open for reading. It holds what the manifest and the ledger say (a few MB); weights are read from
  * their files when asked for. A zoo never changes under its reader: open it again to see networks trained since.
+ *
+ * @example
+ * const zoo = await openZoo('zoo')
+ * zoo.select({ class: 'church', minAccuracy: 0.9 }).networks.map(network => network.index)
  */
 export class Zoo {
   private readonly byName: ReadonlyMap<string, NetworkRecord>
@@ -173,6 +177,10 @@ export class Zoo {
  * Opens a zoo directory.
  *
  * @throws ZooError `zoo` naming what is missing or damaged.
+ *
+ * @example
+ * const zoo = await openZoo('zoo')
+ * zoo.networks.length
  */
 export async function openZoo(path: string): Promise<Zoo> {
   const directory = await stat(path).catch(() => undefined)

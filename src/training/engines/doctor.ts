@@ -46,7 +46,12 @@ export interface EngineDiagnosis {
 const BUILD_SCRIPT = fileURLToPath(new URL('../../../native/build.mjs', import.meta.url))
 const USED_FEATURES = ['avx2', 'fma', 'avx512f', 'avx512dq', 'avx512bw', 'avx512vl']
 
-/** Opens every engine once, on a thread of its own, and says what was found. Takes a second or two. */
+/**
+ * Opens every engine once, on a thread of its own, and says what was found. Takes a second or two.
+ *
+ * @example
+ * const { auto, advice } = await diagnose()
+ */
 export async function diagnose(): Promise<Diagnosis> {
   const engines: EngineDiagnosis[] = []
   for (const name of Object.keys(BACKENDS) as EngineName[]) engines.push(await diagnoseEngine(name))

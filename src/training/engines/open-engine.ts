@@ -18,6 +18,11 @@ export interface OpenEngineOptions {
  * took and why.
  *
  * @throws ZooError `option` for an unknown name; `engine` when nothing loads, with every engine's reason.
+ *
+ * @example
+ * const engine = await openEngine({ engine: 'wasm', concurrency: 1 })
+ * engine.arithmetic // what the bits of its networks depend on
+ * await engine.close()
  */
 export async function openEngine(options: OpenEngineOptions = {}): Promise<Engine> {
   checkOptionNames(options, ['engine', 'concurrency'], 'openEngine')
