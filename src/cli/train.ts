@@ -122,7 +122,9 @@ async function train(flags: TrainFlags, images: ImageSet): Promise<Zoo> {
           announced = true
         }
         const { stage, compiled, finished, failed, total } = progress
-        if (stage === 'compiling') status.show(`compiling ${count(compiled)} networks`)
+        if (stage === 'checking')
+          status.show(`checking ${count(progress.checked ?? 0)} networks of earlier calls`)
+        else if (stage === 'compiling') status.show(`compiling ${count(compiled)} networks`)
         else status.show(trainingStatus(progress), finished + failed === total)
       },
     })

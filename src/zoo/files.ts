@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
-import { mkdir, open, rename, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { createReadStream } from 'node:fs'
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { reasonOf, ZooError } from '../errors.js'
+import { placeTag } from './process-identity.js'
 
 /** Names of what a zoo directory holds. */
 export const ZOO_FILES = {
@@ -12,6 +14,8 @@ export const ZOO_FILES = {
   modelwise: 'modelwise.h5',
   layerwise: 'layerwise.h5',
   lock: 'zoo.lock',
+  manifestLock: 'zoo.json.lock',
+  compileLock: 'compile.lock',
 } as const
 
 /** `church_3`: a network's name in messages, files and compiled datasets. */
@@ -41,18 +45,61 @@ export function weightsHash(weights: Float32Array): string {
     .digest('hex')
 }
 
-/** End of the names of unfinished files; each process has its own, so that two of them cannot mix their bytes. */
-export const TEMPORARY = /\.\d+\.tmp$/
+/** Size and SHA-256 (hex) of a file. */
+export interface FileDigest {
+  readonly bytes: number
+  readonly sha256: string
+}
+
+/** Reads a file through, and nothing of it stays in memory. */
+export async function digestFile(path: string): Promise<FileDigest> {
+  const hash = createHash('sha256')
+  let bytes = 0
+  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) {
+    hash.update(chunk as Buffer)
+    bytes += (chunk as Buffer).length
+  }
+  return { bytes, sha256: hash.digest('hex') }
+}
+
+/** Name of a file while it is being written: each process has its own, so that two of them cannot mix their bytes. */
+export function temporaryName(path: string): string {
+  return `${path}.${placeTag()}-${process.pid}.tmp`
+}
+
+const TEMPORARY = /\.(?:([0-9a-f]{8})-)?(\d+)\.tmp$/
+/** Milliseconds after which an unfinished file that nobody writes to is nobody's. */
+const ABANDONED = 10 * 60_000
+
+/** Whether a file name is that of an unfinished file. */
+export function isTemporary(name: string): boolean {
+  return TEMPORARY.test(name)
+}
+
+/** Whether a crash left an unfinished file: its process has ended, or nobody has written to it for long. */
+export async function isAbandoned(path: string): Promise<boolean> {
+  const [, place, pid] = TEMPORARY.exec(path) ?? []
+  if (pid === undefined) return false
+  if (place === placeTag() || place === undefined) {
+    try {
+      process.kill(Number(pid), 0)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ESRCH') return true
+    }
+  }
+  const written = await stat(path).catch(() => undefined)
+  return written !== undefined && Date.now() - written.mtimeMs > ABANDONED
+}
 
 /**
- * Makes a file appear whole or not at all: written under a temporary name beside it, synced to the disk, renamed.
+ * Makes a file appear whole or not at all: written under a temporary name beside it, synced to the disk, renamed. Its
+ * folder has to be there: one that has vanished is not made again behind the user's back.
  *
  * @throws ZooError `zoo` naming the file when it cannot be written.
  */
 export async function writeWhole(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`
+  const temporary = temporaryName(path)
   try {
-    await mkdir(dirname(path), { recursive: true })
     await write(temporary)
     await syncFile(temporary)
     await rename(temporary, path)
@@ -65,6 +112,17 @@ export async function writeWhole(path: string, write: (temporary: string) => Pro
   }
 }
 
+/** Makes a folder and those above it, so that they outlast a power failure. */
+export async function makeFolder(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true })
+  if (first === undefined) return
+  const top = dirname(resolve(first))
+  for (let folder = dirname(resolve(path)); ; folder = dirname(folder)) {
+    await syncDirectory(folder)
+    if (folder === top) return
+  }
+}
+
 async function syncFile(path: string): Promise<void> {
   const handle = await open(path, 'r+')
   try {
@@ -74,8 +132,8 @@ async function syncFile(path: string): Promise<void> {
   }
 }
 
-/** Makes a rename last. Windows cannot sync a directory, and need not. */
-async function syncDirectory(path: string): Promise<void> {
+/** Makes a rename, or a new file, last. Windows cannot sync a directory, and need not. */
+export async function syncDirectory(path: string): Promise<void> {
   if (process.platform === 'win32') return
   const handle = await open(path, 'r')
   try {

@@ -1,10 +1,12 @@
-import { constants } from 'node:fs'
-import { open, readFile } from 'node:fs/promises'
+import { constants, createReadStream } from 'node:fs'
+import { open, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { reasonOf, ZooError } from '../errors.js'
 import type { EpochRecord } from '../training/engine.js'
 import type { Metrics } from '../training/metrics.js'
-import { ZOO_FILES } from './files.js'
+import { syncDirectory, writeWhole, ZOO_FILES } from './files.js'
+import { type SealState, seal, sealState, withoutCheck } from './seal.js'
+import { SHARD_LEDGER } from './shard.js'
 
 interface LedgerBase {
   /** Class that the network detects. */
@@ -17,6 +19,8 @@ interface LedgerBase {
   readonly seconds: number
   /** Name of the engine. */
   readonly engine: string
+  /** How often the network has been trained, where that is more than once: after a failure, or a lost file. */
+  readonly attempt?: number
 }
 
 /**
@@ -27,6 +31,8 @@ export interface NetworkRecord extends LedgerBase {
   readonly status: 'finished'
   /** SHA-256 (hex) of the flat weights as little-endian float32. */
   readonly sha256: string
+  /** SHA-256 (hex) of the whole model file; zoos of format version 1 lack it. */
+  readonly fileSha256?: string
   /** Over the whole validation split. */
   readonly metrics: Metrics
   /** Share of positives in its training set. */
@@ -64,34 +70,99 @@ export function toHistory(epochs: readonly EpochRecord[]): TrainingHistory {
   }
 }
 
-/**
- * Reads the ledger: the last line of every network counts. A last line without its line end was cut off by a crash
- * and is left out; any other line that cannot be read is an error.
- */
-export async function readLedger(zooPath: string): Promise<LedgerRecord[]> {
-  const path = join(zooPath, ZOO_FILES.ledger)
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return ''
-    throw new ZooError('zoo', `cannot read ${path}: ${reasonOf(error)}`, { path }, { cause: error })
-  })
-  const records = new Map<string, LedgerRecord>()
-  for (const [number, line] of text.split('\n').slice(0, -1).entries()) {
-    const record = parseLine(line)
-    if (!record) {
-      throw new ZooError(
-        'zoo',
-        `${path}:${number + 1} is not a ledger line; remove it to train that network again`,
-        { path },
-      )
+/** A line as it stands in a ledger file. */
+export interface LedgerLine {
+  /** Counted from 1. */
+  readonly number: number
+  /** `unfinished`: without its line end, cut off by a crash or being written just now. */
+  readonly state: SealState | 'unfinished'
+  /** `undefined` for what is no ledger line. */
+  readonly record: LedgerRecord | undefined
+}
+
+/** The ledger files of a zoo: that of whole calls, then those of shards. */
+export async function ledgerFiles(zooPath: string): Promise<string[]> {
+  const names: string[] = await readdir(zooPath).catch(() => [])
+  const shards = names.filter(name => SHARD_LEDGER.test(name)).sort()
+  return names.includes(ZOO_FILES.ledger) ? [ZOO_FILES.ledger, ...shards] : shards
+}
+
+/** Reads a ledger file line by line, as it is, and nothing where it is missing. */
+export async function* ledgerLines(path: string): AsyncGenerator<LedgerLine> {
+  let number = 0
+  for await (const { text, ended } of linesOf(path)) {
+    number++
+    const record = parseLine(text)
+    yield { number, record, state: ended ? sealState(`${text}\n`) : 'unfinished' }
+  }
+}
+
+/** Lines of a file of any size, without their ends. */
+async function* linesOf(path: string): AsyncGenerator<{ text: string; ended: boolean }> {
+  let rest: Buffer = Buffer.alloc(0)
+  try {
+    for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) {
+      rest = rest.length === 0 ? (chunk as Buffer) : Buffer.concat([rest, chunk as Buffer])
+      let start = 0
+      for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10, start)) {
+        yield { text: rest.toString('utf8', start, end), ended: true }
+        start = end + 1
+      }
+      rest = rest.subarray(start)
     }
-    records.set(JSON.stringify([record.class, record.index]), record)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    throw new ZooError('zoo', `cannot read ${path}: ${reasonOf(error)}`, { path }, { cause: error })
+  }
+  if (rest.length > 0) yield { text: rest.toString('utf8'), ended: false }
+}
+
+/** Whether a line is to be believed: a record, whole, and with a fitting checksum where its zoo has them. */
+export function isSound(line: LedgerLine, sealed: boolean): line is LedgerLine & { record: LedgerRecord } {
+  return line.record !== undefined && (line.state === 'intact' || (line.state === 'unsealed' && !sealed))
+}
+
+/**
+ * Reads all ledger files of a zoo. Of several lines of a network that of its last attempt counts. A last line without
+ * its line end was cut off by a crash and is left out.
+ *
+ * @param sealed whether the zoo's lines bear checksums (format version 2)
+ * @throws ZooError `zoo` naming the line that cannot be believed, unless `lenient`, which leaves it out.
+ */
+export async function readLedger(
+  zooPath: string,
+  { sealed, lenient = false }: { sealed: boolean; lenient?: boolean },
+): Promise<LedgerRecord[]> {
+  const records = new Map<string, LedgerRecord>()
+  for (const name of await ledgerFiles(zooPath)) {
+    const path = join(zooPath, name)
+    for await (const line of ledgerLines(path)) {
+      if (line.state === 'unfinished') continue
+      if (!isSound(line, sealed)) {
+        if (lenient) continue
+        const why = line.record ? 'is damaged (its checksum differs)' : 'is not a ledger line'
+        const message = `${path}:${line.number} ${why}; weightzoo train with the zoo's recipe mends it`
+        throw new ZooError('zoo', message, { path })
+      }
+      const { record } = line
+      const key = JSON.stringify([record.class, record.index])
+      const present = records.get(key)
+      if (!present || supersedes(record, present)) records.set(key, record)
+    }
   }
   return [...records.values()]
 }
 
-function parseLine(line: string): LedgerRecord | undefined {
+/** Which of two lines of a network counts: the later attempt; else the finished one; else the later line. */
+function supersedes(line: LedgerRecord, present: LedgerRecord): boolean {
+  const [attempt, before] = [line.attempt ?? 1, present.attempt ?? 1]
+  if (attempt !== before) return attempt > before
+  return line.status === 'finished' || present.status === 'failed'
+}
+
+function parseLine(text: string): LedgerRecord | undefined {
   try {
-    const record = JSON.parse(line) as LedgerRecord
+    const record = withoutCheck(JSON.parse(text) as LedgerRecord)
     const named = typeof record.class === 'string' && Number.isSafeInteger(record.index) && record.index >= 0
     if (!named) return undefined
     const { seed, seconds } = record
@@ -136,7 +207,12 @@ function historyOf(value: TrainingHistory): TrainingHistory {
   return value
 }
 
-/** Appends lines to the ledger, each on the disk before `append` resolves. */
+/** Puts a ledger file down anew with other lines; all of it or nothing. The caller holds its lock. */
+export async function rewriteLedger(path: string, records: readonly LedgerRecord[]): Promise<void> {
+  await writeWhole(path, temporary => writeFile(temporary, records.map(record => seal(record)).join('')))
+}
+
+/** Appends lines to a ledger file, each on the disk before `append` resolves. */
 export class LedgerWriter {
   /** The write that the next one waits for. */
   private last: Promise<void> = Promise.resolve()
@@ -148,16 +224,16 @@ export class LedgerWriter {
     private end: number,
   ) {}
 
-  /** Opens the ledger for appending and cuts off a line that a crash left unfinished. */
-  static async open(zooPath: string): Promise<LedgerWriter> {
-    const path = join(zooPath, ZOO_FILES.ledger)
+  /** Opens a ledger file for appending and cuts off a line that a crash left unfinished. */
+  static async open(zooPath: string, name: string = ZOO_FILES.ledger): Promise<LedgerWriter> {
+    const path = join(zooPath, name)
     try {
       // Not 'a+': Windows cannot truncate what is open for appending.
       const handle = await open(path, constants.O_RDWR | constants.O_CREAT)
       try {
-        const text = await handle.readFile()
-        const end = text.lastIndexOf('\n'.charCodeAt(0)) + 1
-        if (end < text.length) await handle.truncate(end)
+        await syncDirectory(zooPath)
+        const end = await endOfLastLine(handle)
+        await handle.truncate(end)
         return new LedgerWriter(path, handle, end)
       } catch (error) {
         await handle.close()
@@ -176,13 +252,15 @@ export class LedgerWriter {
   }
 
   private async write(record: LedgerRecord): Promise<void> {
-    const line = Buffer.from(`${JSON.stringify(record)}\n`)
+    const line = Buffer.from(seal(record))
     try {
+      if ((await this.handle.stat()).nlink === 0) throw new Error('the file was removed while it was open')
       for (let at = 0; at < line.length; )
         at += (await this.handle.write(line, at, line.length - at, this.end + at)).bytesWritten
       await this.handle.datasync()
       this.end += line.length
     } catch (error) {
+      await this.handle.truncate(this.end).catch(() => {})
       throw new ZooError(
         'zoo',
         `cannot write ${this.path}: ${reasonOf(error)}`,
@@ -195,4 +273,18 @@ export class LedgerWriter {
   close(): Promise<void> {
     return this.handle.close()
   }
+}
+
+/** Length of a file without what stands after its last line end; looks at its end only. */
+async function endOfLastLine(handle: Awaited<ReturnType<typeof open>>): Promise<number> {
+  let { size: end } = await handle.stat()
+  const block = Buffer.alloc(64 * 1024)
+  while (end > 0) {
+    const start = Math.max(0, end - block.length)
+    const { bytesRead } = await handle.read(block, 0, end - start, start)
+    const at = block.subarray(0, bytesRead).lastIndexOf(10)
+    if (at >= 0) return start + at + 1
+    end = start
+  }
+  return 0
 }

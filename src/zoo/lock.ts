@@ -1,72 +1,194 @@
-import { readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { hostname } from 'node:os'
+import { randomBytes } from 'node:crypto'
+import { link, open, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { reasonOf, ZooError } from '../errors.js'
-import { ZOO_FILES } from './files.js'
+import { temporaryName, ZOO_FILES } from './files.js'
+import { isRunning, type ProcessIdentity, thisProcess } from './process-identity.js'
+
+/** Milliseconds between two signs of life of who holds a lock. */
+const HEARTBEAT = 15_000
+/** A holder on another machine that has given no sign of life for so many milliseconds is dead. */
+const STALE = 120_000
+/** Milliseconds between two looks at a lock that is waited for. */
+const PAUSE = 100
+
+/** A lock that this process holds. */
+export interface Lock {
+  /** @throws ZooError `zoo` when the lock, or the directory around it, is no longer this process's. */
+  check(): Promise<void>
+  release(): Promise<void>
+}
 
 /**
- * Keeps a second process (or a second call in this one) from training into the same directory: both would train the
- * same networks and write the same ledger. A lock whose process has died on this machine is taken over.
+ * Keeps a second process (or a second call in this one) from writing the same ledger. A lock whose process has died
+ * is taken over: on this machine that is seen at once, of another one when its signs of life have stopped for two
+ * minutes; until they have, or until one comes, this waits.
  *
- * @returns how to unlock
  * @throws ZooError `zoo` saying who holds the lock.
  */
-export async function lockDirectory(zooPath: string): Promise<() => Promise<void>> {
-  const path = join(zooPath, ZOO_FILES.lock)
-  const owner = JSON.stringify({ pid: process.pid, host: hostname() })
+export async function lockDirectory(
+  zooPath: string,
+  name: string = ZOO_FILES.lock,
+  signal?: AbortSignal,
+): Promise<Lock> {
+  const path = join(zooPath, name)
+  let lastSign: number | undefined
   for (;;) {
-    try {
-      await writeFile(path, owner, { flag: 'wx' })
-      return () => rm(path, { force: true })
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
-        throw new ZooError('zoo', `cannot write ${path}: ${reasonOf(error)}`, { path }, { cause: error })
-      }
+    const taken = await acquire(path)
+    if ('token' in taken) return hold(zooPath, path, taken.token)
+    const { owner, touched } = taken
+    const alive = owner === undefined ? undefined : isRunning(owner)
+    const gaveSign = lastSign !== undefined && touched !== lastSign
+    if (alive || gaveSign || owner?.token === undefined || signal?.aborted) {
+      const who = owner ? `process ${owner.pid} on ${owner.host}` : 'another process'
+      const message = `${zooPath} is being trained by ${who}; wait for it, or delete ${path} if it is not`
+      throw new ZooError('zoo', message, { path: zooPath })
     }
-    const holder = await readOwner(path)
-    if (await isHeld(path, holder)) {
-      const who = holder ? `process ${holder.pid} on ${holder.host}` : 'another process'
-      throw new ZooError(
-        'zoo',
-        `${zooPath} is being trained by ${who}; wait for it, or delete ${path} if it is not`,
-        {
-          path: zooPath,
-        },
-      )
-    }
-    await rm(path, { force: true })
+    lastSign = touched
+    await sleep(PAUSE)
   }
 }
 
-interface Owner {
-  pid: number
-  host: string
+/** Does `work` while no other process does work under the same name; waits for its turn. */
+export async function withLock<T>(
+  zooPath: string,
+  name: string,
+  work: () => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  const path = join(zooPath, name)
+  for (;;) {
+    const taken = await acquire(path)
+    if ('token' in taken) {
+      const lock = hold(zooPath, path, taken.token)
+      try {
+        return await work()
+      } finally {
+        await lock.release()
+      }
+    }
+    if (signal?.aborted) throw new ZooError('interrupted', `interrupted while waiting for ${path}`, {})
+    await sleep(PAUSE)
+  }
 }
 
-/** A lock without an owner is one that is just being written, or that a crash left so. */
-async function isHeld(path: string, owner: Owner | undefined): Promise<boolean> {
-  if (owner) return !isGone(owner)
-  const written = await stat(path).catch(() => undefined)
-  return written !== undefined && Date.now() - written.mtimeMs < 10_000
+interface Owner extends ProcessIdentity {
+  /** One acquisition of a lock; locks of earlier versions have none, and no signs of life. */
+  readonly token?: string
 }
 
-/** `undefined` where the lock is empty or not readable. */
-async function readOwner(path: string): Promise<Owner | undefined> {
+/** A lock held by somebody, and when it last gave a sign of life. */
+interface Held {
+  readonly owner: Owner | undefined
+  readonly touched: number
+}
+
+/**
+ * Takes the lock at `path`, or says who has it. A lock appears whole (a link to a file that is written already), and a
+ * dead one is replaced under a lock of its own, so that of several processes that find it dead one gets it.
+ */
+async function acquire(path: string): Promise<{ token: string } | Held> {
+  const token = randomBytes(8).toString('hex')
+  const candidate = temporaryName(`${path}.${token}`)
   try {
-    const owner = JSON.parse(await readFile(path, 'utf8')) as Owner
+    await writeFile(candidate, JSON.stringify({ ...thisProcess(), token } satisfies Owner), { flag: 'wx' })
+    if (await claim(candidate, path)) return { token }
+    const held = await readLock(path)
+    if (!held) return acquire(path)
+    // The file system's clock, not this machine's: the candidate has just been written.
+    const now = (await stat(candidate)).mtimeMs
+    if (!isDead(held, now)) return held
+    const guard = await acquire(`${path}.takeover`)
+    if (!('token' in guard)) return held
+    try {
+      const present = await readLock(path)
+      if (!present || present.owner?.token !== held.owner?.token || !isDead(present, now)) return held
+      await rename(candidate, path)
+      return { token }
+    } finally {
+      await rm(`${path}.takeover`, { force: true })
+    }
+  } catch (error) {
+    if (error instanceof ZooError) throw error
+    throw new ZooError('zoo', `cannot write ${path}: ${reasonOf(error)}`, { path }, { cause: error })
+  } finally {
+    await rm(candidate, { force: true }).catch(() => {})
+  }
+}
+
+/** Makes the lock unless there is one. */
+async function claim(candidate: string, path: string): Promise<boolean> {
+  try {
+    await link(candidate, path)
+    return true
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return false
+    if (!['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK'].includes(code ?? '')) throw error
+  }
+  // A file system without links (FAT, some network shares).
+  try {
+    await writeFile(path, await readFile(candidate), { flag: 'wx' })
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  }
+}
+
+function isDead({ owner, touched }: Held, now: number): boolean {
+  // A lock that cannot be read is one that is just being written, or that a crash left so.
+  if (!owner) return now - touched > HEARTBEAT
+  const running = isRunning(owner)
+  if (running !== undefined) return !running
+  return owner.token !== undefined && now - touched > STALE
+}
+
+/** `undefined` where there is no lock. Opened anew every time: network file systems look at the server then. */
+async function readLock(path: string): Promise<Held | undefined> {
+  try {
+    const handle = await open(path, 'r')
+    try {
+      const { mtimeMs: touched } = await handle.stat()
+      return { owner: parseOwner(await handle.readFile('utf8')), touched }
+    } finally {
+      await handle.close()
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+function parseOwner(text: string): Owner | undefined {
+  try {
+    const owner = JSON.parse(text) as Owner
     return Number.isSafeInteger(owner.pid) && typeof owner.host === 'string' ? owner : undefined
   } catch {
     return undefined
   }
 }
 
-/** Whether a process of this machine has ended; of another machine that cannot be told. */
-function isGone({ pid, host }: Owner): boolean {
-  if (host !== hostname()) return false
-  try {
-    process.kill(pid, 0)
-    return false
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ESRCH'
+function hold(zooPath: string, path: string, token: string): Lock {
+  const present = () => readLock(path).catch(() => undefined)
+  const heartbeat = setInterval(async () => {
+    const now = new Date()
+    if ((await present())?.owner?.token === token) await utimes(path, now, now).catch(() => {})
+  }, HEARTBEAT).unref()
+  return {
+    async check() {
+      const held = await present()
+      if (held?.owner?.token === token) return
+      const what = held
+        ? `${zooPath} was taken over by process ${held.owner?.pid} on ${held.owner?.host}, since this one had given no sign of life`
+        : `${zooPath} has vanished while it was being trained (deleted, moved or unmounted)`
+      const rest = held ? 'its networks are kept' : 'bring it back and run the same command to go on'
+      throw new ZooError('zoo', `${what}; ${rest}`, { path: zooPath })
+    },
+    async release() {
+      clearInterval(heartbeat)
+      if ((await present())?.owner?.token === token) await rm(path, { force: true }).catch(() => {})
+    },
   }
 }

@@ -1,13 +1,17 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ArchitectureSpec, ParameterEntry } from '../architecture/architecture.js'
-import { ZooError } from '../errors.js'
+import { reasonOf, ZooError } from '../errors.js'
 import { isCount } from '../options.js'
 import type { Recipe } from '../training/recipe.js'
 import { writeWhole, ZOO_FILES } from './files.js'
+import { seal, sealState, withoutCheck } from './seal.js'
 
-/** Version of the zoo directory's format; a reader refuses a newer one. */
-export const FORMAT_VERSION = 1
+/**
+ * Version of the zoo directory's format; a reader refuses a newer one. Since version 2 `zoo.json` and every ledger line
+ * bear a checksum, and ledger lines that of their model file. Version 1 is read as before, and training raises it.
+ */
+export const FORMAT_VERSION = 2
 
 interface ManifestBase {
   readonly format: 'weightzoo'
@@ -75,14 +79,25 @@ export function trainedManifest(zooPath: string, manifest: ZooManifest): Trained
 /** Reads `zoo.json`; `undefined` where there is none. */
 export async function readManifest(zooPath: string): Promise<ZooManifest | undefined> {
   const path = join(zooPath, ZOO_FILES.manifest)
-  let manifest: ZooManifest
+  let text: string
   try {
-    manifest = JSON.parse(await readFile(path, 'utf8')) as ZooManifest
+    text = await readFile(path, 'utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') {
       throw new ZooError('zoo', `not a directory: ${zooPath}`, { path: zooPath })
     }
+    throw new ZooError('zoo', `cannot read ${path}: ${reasonOf(error)}`, { path }, { cause: error })
+  }
+  return parseManifest(path, text)
+}
+
+/** @throws ZooError `zoo` saying what is wrong with the text of a `zoo.json`. */
+export function parseManifest(path: string, text: string): ZooManifest {
+  let manifest: ZooManifest
+  try {
+    manifest = withoutCheck(JSON.parse(text) as ZooManifest)
+  } catch (error) {
     throw new ZooError('zoo', `${path} is not readable JSON`, { path }, { cause: error })
   }
   if (manifest?.format !== 'weightzoo')
@@ -93,6 +108,12 @@ export async function readManifest(zooPath: string): Promise<ZooManifest | undef
       `${path} has format version ${manifest.formatVersion}; this weightzoo reads up to ${FORMAT_VERSION}: update weightzoo`,
       { path },
     )
+  }
+  const state = sealState(text)
+  if (state === 'damaged' || (state === 'unsealed' && isSealed(manifest))) {
+    const repair =
+      'bring a copy back, or take the one that the same weightzoo train makes in an empty directory'
+    throw new ZooError('zoo', `${path} is damaged (its checksum differs); ${repair}`, { path })
   }
   checkFields(path, manifest)
   return manifest
@@ -120,14 +141,17 @@ function checkFields(path: string, manifest: ZooManifest): void {
   for (const [name, ok] of checks) if (!ok) throw incomplete(path, name)
 }
 
+/** Whether a zoo's lines and its manifest bear checksums. */
+export function isSealed({ formatVersion }: ZooManifest): boolean {
+  return formatVersion >= 2
+}
+
 function incomplete(path: string, name: string): ZooError<'zoo'> {
   return new ZooError('zoo', `${path} lacks ${name}, or has it in another form`, { path })
 }
 
 export function writeManifest(zooPath: string, manifest: ZooManifest): Promise<void> {
-  return writeWhole(join(zooPath, ZOO_FILES.manifest), temporary =>
-    writeFile(temporary, `${JSON.stringify(manifest, null, 2)}\n`),
-  )
+  return writeWhole(join(zooPath, ZOO_FILES.manifest), temporary => writeFile(temporary, seal(manifest, 2)))
 }
 
 /**

@@ -1,6 +1,6 @@
 import { type Architecture, KERAS_NAMES, type ParameterEntry } from '../architecture/architecture.js'
 import { ZooError } from '../errors.js'
-import { writeWhole } from './files.js'
+import { digestFile, type FileDigest, writeWhole } from './files.js'
 import { openHdf5, writeHdf5 } from './hdf5.js'
 
 /** What a model file says of its network, beside the weights. */
@@ -16,15 +16,18 @@ export interface ModelAttributes {
 /**
  * Writes one network in the layout that Keras 3's `model.load_weights` reads (`<name>.weights.h5`): kernel and bias of
  * every layer as `layers/<layer>/vars/0` and `vars/1`, an empty `vars` group for layers without weights.
+ *
+ * @returns what the ledger keeps of the file
  */
 export async function writeModelFile(
   path: string,
   architecture: Architecture,
   weights: Float32Array,
   attributes: ModelAttributes,
-): Promise<void> {
-  await writeWhole(path, temporary =>
-    writeHdf5(temporary, file => {
+): Promise<FileDigest> {
+  let digest: FileDigest | undefined
+  await writeWhole(path, async temporary => {
+    await writeHdf5(temporary, file => {
       file.attribute('class', attributes.class)
       file.attribute('index', attributes.index)
       if (!Number.isNaN(attributes.seed)) file.attribute('seed', BigInt(attributes.seed))
@@ -37,8 +40,10 @@ export async function writeModelFile(
         const { shape, offset, size } = entry
         file.dataset(datasetPath(paths, entry), weights.slice(offset, offset + size), shape)
       }
-    }),
-  )
+    })
+    digest = await digestFile(temporary)
+  })
+  return digest!
 }
 
 /**

@@ -44,8 +44,8 @@ export function totalOf(plan: Plan): number {
 }
 
 /** What a stopped call says. */
-export function interruptedAfter(finished: number, plan: Plan): ZooError<'interrupted'> {
-  const message = `interrupted after ${finished} of ${totalOf(plan)} networks; the same call goes on from there`
+export function interruptedAfter(finished: number, total: number): ZooError<'interrupted'> {
+  const message = `interrupted after ${finished} of ${total} networks; the same call goes on from there`
   return new ZooError('interrupted', message, { finished })
 }
 

@@ -1,21 +1,25 @@
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describeArchitecture } from '../architecture/architecture.js'
 import { reasonOf, ZooError } from '../errors.js'
 import type { ImageSet } from '../images/image-set.js'
 import type { Engine } from '../training/engine.js'
 import type { Recipe } from '../training/recipe.js'
-import { TEMPORARY, ZOO_FILES } from './files.js'
-import { readLedger } from './ledger.js'
+import { isAbandoned, isTemporary, makeFolder, ZOO_FILES } from './files.js'
+import { ledgerFiles } from './ledger.js'
+import { lockDirectory, withLock } from './lock.js'
 import {
   differences,
   FORMAT_VERSION,
+  isSealed,
   readManifest,
   type TrainedZooManifest,
   trainedManifest,
   writeManifest,
 } from './manifest.js'
+import { mendLedgers, sealLedger } from './mend.js'
 import type { Plan } from './plan.js'
+import type { Shard } from './shard.js'
 
 /** The manifest of a zoo about to be trained. */
 export function manifestOf(recipe: Recipe, images: ImageSet, plan: Plan, engine: Engine): TrainedZooManifest {
@@ -42,7 +46,7 @@ export function manifestOf(recipe: Recipe, images: ImageSet, plan: Plan, engine:
 /** @throws ZooError `zoo` when the path is taken by a file, or cannot be made. */
 export async function makeDirectory(out: string): Promise<void> {
   try {
-    await mkdir(out, { recursive: true })
+    await makeFolder(out)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EEXIST' || code === 'ENOTDIR') {
@@ -57,35 +61,64 @@ export async function makeDirectory(out: string): Promise<void> {
   }
 }
 
-/** Starts a zoo, or checks that the one there is of the same recipe and lets it grow. The caller holds the lock. */
-export async function prepareDirectory(out: string, wanted: TrainedZooManifest): Promise<void> {
-  const present = await readManifest(out)
-  if (present) {
-    const differing = differences(wanted, trainedManifest(out, present))
-    if (differing.length > 0) {
-      throw new ZooError(
-        'zoo',
-        `${out} holds a zoo of another recipe: ${differing.join('; ')}. Choose another directory`,
-        { path: out },
-      )
+/**
+ * Starts a zoo, or checks that the one there is of the same recipe, mends what a crash or a damaged disk left, and lets
+ * it grow. The caller holds the lock of its ledger; shards that start together take turns.
+ */
+export async function prepareDirectory(
+  out: string,
+  wanted: TrainedZooManifest,
+  shard?: Shard,
+): Promise<void> {
+  await withLock(out, ZOO_FILES.manifestLock, async () => {
+    const present = await readManifest(out)
+    const manifest = present ? grown(out, wanted, trainedManifest(out, present)) : wanted
+    if (!present && (await ledgerFiles(out)).length > 0) {
+      const why = 'a ledger but no zoo.json, so that nothing says of which recipe its networks are'
+      throw new ZooError('zoo', `${out} has ${why}; choose another directory`, { path: out })
     }
-  }
-  if (!present && (await readLedger(out)).length > 0) {
-    const why = 'a ledger but no zoo.json, so that nothing says of which recipe its networks are'
-    throw new ZooError('zoo', `${out} has ${why}; choose another directory`, { path: out })
-  }
-  await removeUnfinished(out)
-  const planned = new Map(Object.entries(present?.plan ?? {}))
-  for (const [name, count] of Object.entries(wanted.plan)) {
-    planned.set(name, Math.max(count, planned.get(name) ?? 0))
-  }
-  await writeManifest(out, { ...wanted, plan: Object.fromEntries(planned) })
+    await removeUnfinished(out)
+    await makeDirectory(join(out, ZOO_FILES.models))
+    if (present && !isSealed(present)) await raiseFormat(out, manifest, shard)
+    if (JSON.stringify(manifest) !== JSON.stringify(present)) await writeManifest(out, manifest)
+  })
+  await mendLedgers(out, shard)
 }
 
-/** Files that a crash left half-written; nothing reads them. */
+/** The manifest of the zoo there, with the networks that are wanted now. */
+function grown(out: string, wanted: TrainedZooManifest, present: TrainedZooManifest): TrainedZooManifest {
+  const differing = differences(wanted, present)
+  if (differing.length > 0) {
+    throw new ZooError(
+      'zoo',
+      `${out} holds a zoo of another recipe: ${differing.join('; ')}. Choose another directory`,
+      { path: out },
+    )
+  }
+  const plan = new Map(Object.entries(present.plan))
+  for (const [name, count] of Object.entries(wanted.plan)) {
+    plan.set(name, Math.max(count, plan.get(name) ?? 0))
+  }
+  return { ...wanted, plan: Object.fromEntries(plan) }
+}
+
+/** A zoo of format version 1 gets its checksums: the ledger first, then `zoo.json`, which says that they are there. */
+async function raiseFormat(out: string, manifest: TrainedZooManifest, shard?: Shard): Promise<void> {
+  const lock = shard && (await lockDirectory(out))
+  try {
+    await sealLedger(out, describeArchitecture(manifest.recipe.architecture))
+  } finally {
+    await lock?.release()
+  }
+}
+
+/** Files that a crash left half-written; nothing reads them. Those of processes at work stay. */
 export async function removeUnfinished(out: string): Promise<void> {
   for (const folder of [out, join(out, ZOO_FILES.models)]) {
     const names = await readdir(folder).catch(() => [])
-    for (const name of names) if (TEMPORARY.test(name)) await rm(join(folder, name), { force: true })
+    for (const name of names.filter(isTemporary)) {
+      const path = join(folder, name)
+      if (await isAbandoned(path)) await rm(path, { force: true })
+    }
   }
 }

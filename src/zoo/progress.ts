@@ -3,15 +3,20 @@ import type { NetworkRecord } from './ledger.js'
 
 /** How far {@link trainZoo} is. */
 export interface TrainingProgress {
-  /** The networks are trained first, then compiled into the files of all networks. */
-  readonly stage: 'training' | 'compiling'
+  /**
+   * The networks of earlier calls are checked first (where that takes more than a second), the others trained, then all
+   * compiled into the files of all networks.
+   */
+  readonly stage: 'checking' | 'training' | 'compiling'
+  /** Networks checked, in that stage. */
+  readonly checked?: number
   /** Networks compiled; 0 while training. */
   readonly compiled: number
   /** Networks finished, those of earlier calls included. */
   readonly finished: number
   /** Networks that failed, in this call or an earlier one. */
   readonly failed: number
-  /** Networks planned in all. */
+  /** Networks planned in all, or for this shard. */
   readonly total: number
   /** Epochs done in the networks now in training, in networks: 1.5 is one and a half network's work. */
   readonly underWay: number
@@ -27,6 +32,7 @@ export interface TrainingProgress {
 
 /** Counts what is done and tells it, with the rate since it was made. */
 export class ProgressMeter {
+  private readonly settled = { finished: 0, failed: 0 }
   private doneHere = 0
   /** Share done of every network now in training. */
   private readonly shares = new Map<string, number>()
@@ -35,12 +41,15 @@ export class ProgressMeter {
   constructor(
     private readonly engine: Engine,
     private readonly total: number,
-    /** Networks settled in earlier calls. */
-    private settled: { finished: number; failed: number },
   ) {}
 
   get finished(): number {
     return this.settled.finished
+  }
+
+  /** A network was finished, or failed, in an earlier call. */
+  settle(outcome: 'finished' | 'failed'): void {
+    this.settled[outcome]++
   }
 
   /** A network in training has done this share of its epochs. */
@@ -52,7 +61,7 @@ export class ProgressMeter {
   end(name: string, outcome?: 'finished' | 'failed'): void {
     this.shares.delete(name)
     if (!outcome) return
-    this.settled = { ...this.settled, [outcome]: this.settled[outcome] + 1 }
+    this.settle(outcome)
     this.doneHere++
   }
 

@@ -3,31 +3,37 @@ import { jobFactory, type NetworkJob } from '../training/create-job.js'
 import type { Engine, TrainingResult } from '../training/engine.js'
 import { binaryMetrics } from '../training/metrics.js'
 import type { Recipe } from '../training/recipe.js'
-import { modelPath, networkName, weightsHash } from './files.js'
+import { digestFile, modelPath, networkName, weightsHash } from './files.js'
 import { type LedgerRecord, LedgerWriter, type NetworkRecord, readLedger, toHistory } from './ledger.js'
+import type { Lock } from './lock.js'
 import { writeModelFile } from './model-file.js'
-import { inTurns, interruptedAfter, type NetworkId, type Plan, totalOf } from './plan.js'
+import { inTurns, interruptedAfter, type NetworkId, type Plan } from './plan.js'
 import { ProgressMeter, type TrainingProgress } from './progress.js'
+import { ledgerName, shareOf } from './shard.js'
 import type { TrainZooOptions } from './train-zoo.js'
 
-/** Trains what the directory lacks of the plan, one network to a place in the engine, and records each. */
+/**
+ * Trains what the directory lacks of the plan (or of the shard's share of it), one network to a place in the engine,
+ * and records each.
+ */
 export async function trainMissing(
   options: TrainZooOptions,
   recipe: Recipe,
   plan: Plan,
   engine: Engine,
+  lock: Lock,
 ): Promise<TrainingProgress> {
   const { images, out, onProgress = () => {} } = options
-  const { waiting, finished, failed } = await settle(plan, out, options.retryFailed ?? false)
-  const meter = new ProgressMeter(engine, totalOf(plan), { finished, failed })
+  const share = shareOf(inTurns(plan), options.shard)
+  const meter = new ProgressMeter(engine, share.length)
+  const waiting = await stillToTrain(share, options, meter)
   const createJob = jobFactory(recipe, images)
   // One lane for each place in the engine. The first error that is not a network's own stops them all.
   const stop = new AbortController()
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal
-  const ledger = await LedgerWriter.open(out)
+  const ledger = await LedgerWriter.open(out, ledgerName(options.shard))
 
-  const trainOne = async (id: NetworkId): Promise<void> => {
-    const { className, index } = id
+  const trainOne = async ({ className, index, attempt }: Waiting): Promise<void> => {
     const name = networkName(className, index)
     const begun = performance.now()
     const line = (): LineStart => ({
@@ -36,6 +42,7 @@ export async function trainMissing(
       seed: recipe.seed,
       seconds: Number(((performance.now() - begun) / 1000).toFixed(3)),
       engine: engine.name,
+      ...(attempt > 1 && { attempt }),
     })
     const network = createJob(className, index)
     try {
@@ -44,8 +51,9 @@ export async function trainMissing(
         onProgress(meter.now())
       }
       const result = await engine.train(network.job, { signal, onEpoch })
-      const record = recordOf(line(), network, result)
-      await writeNetwork(out, record, network, result)
+      // What is written into a directory that is gone, or another process's by now, would be lost or do harm.
+      await lock.check()
+      const record = await writeNetwork(out, recordOf(line(), network, result), network, result)
       await ledger.append(record)
       meter.end(name, 'finished')
       onProgress(meter.now(record))
@@ -70,7 +78,7 @@ export async function trainMissing(
       }),
     )
     const outcomes = await Promise.allSettled(lanes)
-    if (options.signal?.aborted) throw interruptedAfter(meter.finished, plan)
+    if (options.signal?.aborted) throw interruptedAfter(meter.finished, share.length)
     const errors = outcomes.filter(outcome => outcome.status === 'rejected').map(outcome => outcome.reason)
     if (errors.length > 0) throw errors.find(error => !isZooError(error, 'interrupted')) ?? errors[0]
     return meter.now()
@@ -79,20 +87,47 @@ export async function trainMissing(
   }
 }
 
-/** Which planned networks are still to be trained, and how many are not. */
-async function settle(plan: Plan, out: string, retryFailed: boolean) {
-  const records = await readLedger(out)
-  const settled = new Map(records.map(record => [networkName(record.class, record.index), record.status]))
-  const planned = inTurns(plan)
-  const statusOf = ({ className, index }: NetworkId) => settled.get(networkName(className, index))
-  const waiting = planned.filter(
-    id => statusOf(id) === undefined || (statusOf(id) === 'failed' && retryFailed),
-  )
-  const finished = planned.filter(id => statusOf(id) === 'finished').length
-  return { waiting, finished, failed: planned.length - finished - waiting.length }
+interface Waiting extends NetworkId {
+  /** 1 for a network that has never been trained. */
+  readonly attempt: number
 }
 
-type LineStart = Pick<LedgerRecord, 'class' | 'index' | 'seed' | 'seconds' | 'engine'>
+/**
+ * Which networks are to be trained: those without a line in the ledger, those whose file is gone or is not what their
+ * line says, and failed ones if they are to be tried again. Tells the meter of all others.
+ */
+async function stillToTrain(
+  share: readonly NetworkId[],
+  { out, retryFailed = false, signal, onProgress }: TrainZooOptions,
+  meter: ProgressMeter,
+): Promise<Waiting[]> {
+  const records = await readLedger(out, { sealed: true, lenient: true })
+  const byName = new Map(records.map(record => [networkName(record.class, record.index), record]))
+  const waiting: Waiting[] = []
+  let told = performance.now()
+  for (const [position, id] of share.entries()) {
+    if (signal?.aborted) throw interruptedAfter(0, share.length)
+    const record = byName.get(networkName(id.className, id.index))
+    const outcome = record && (await outcomeOf(record, out))
+    if (outcome === 'finished' || (outcome === 'failed' && !retryFailed)) meter.settle(outcome)
+    else waiting.push({ ...id, attempt: record ? (record.attempt ?? 1) + 1 : 1 })
+    if (performance.now() - told < CHECKING_INTERVAL) continue
+    told = performance.now()
+    onProgress?.({ ...meter.now(), stage: 'checking', checked: position + 1 })
+  }
+  return waiting
+}
+
+/** Milliseconds between two words on how far the checking of files is; 1,000 LeNet-5 take less. */
+const CHECKING_INTERVAL = 1000
+
+async function outcomeOf(record: LedgerRecord, out: string): Promise<'finished' | 'failed' | 'damaged'> {
+  if (record.status === 'failed') return 'failed'
+  const digest = await digestFile(modelPath(out, record.class, record.index)).catch(() => undefined)
+  return digest?.sha256 === record.fileSha256 ? 'finished' : 'damaged'
+}
+
+type LineStart = Pick<LedgerRecord, 'class' | 'index' | 'seed' | 'seconds' | 'engine' | 'attempt'>
 
 /** A trained network's line in the ledger. */
 function recordOf(
@@ -100,7 +135,7 @@ function recordOf(
   { job, positiveFraction }: NetworkJob,
   result: TrainingResult,
 ): NetworkRecord {
-  const { class: className, index, seed, seconds, engine } = line
+  const { class: className, index, seed, ...rest } = line
   return {
     class: className,
     index,
@@ -111,18 +146,23 @@ function recordOf(
     positiveFraction,
     epoch: result.epoch,
     history: toHistory(result.history),
-    seconds,
-    engine,
+    ...rest,
   }
 }
 
-/** Writes a network's files; its line in the ledger comes after them. */
+/** Writes a network's files and adds their checksums to its line, which comes after them. */
 async function writeNetwork(
   out: string,
-  { class: className, index, seed, sha256 }: NetworkRecord,
+  record: NetworkRecord,
   { job }: NetworkJob,
   { weights }: TrainingResult,
-): Promise<void> {
-  const attributes = { class: className, index, seed, sha256 }
-  await writeModelFile(modelPath(out, className, index), job.architecture, weights, attributes)
+): Promise<NetworkRecord> {
+  const { class: className, index } = record
+  const { sha256: fileSha256 } = await writeModelFile(
+    modelPath(out, className, index),
+    job.architecture,
+    weights,
+    record,
+  )
+  return { ...record, fileSha256 }
 }

@@ -4,10 +4,11 @@ import type { EngineName } from '../training/engine.js'
 import { openEngine } from '../training/engines/open-engine.js'
 import { RECIPE_OPTION_NAMES, type RecipeOptions, resolveRecipe } from '../training/recipe.js'
 import { ensureCompiled } from './compile.js'
-import { lockDirectory } from './lock.js'
-import { interruptedAfter, planOf } from './plan.js'
+import { type Lock, lockDirectory } from './lock.js'
+import { inTurns, interruptedAfter, planOf, totalOf } from './plan.js'
 import { makeDirectory, manifestOf, prepareDirectory } from './prepare.js'
 import type { TrainingProgress } from './progress.js'
+import { checkShard, ledgerName, lockName, type Shard, shareOf } from './shard.js'
 import { trainMissing } from './train-networks.js'
 import { openZoo, type Zoo } from './zoo.js'
 
@@ -26,6 +27,11 @@ export interface TrainZooOptions extends RecipeOptions {
   concurrency?: number | undefined
   /** Train networks again that failed in an earlier call. Default false. */
   retryFailed?: boolean | undefined
+  /**
+   * Trains only this part of the zoo, e.g. `{ number: 3, of: 8 }`, so that 8 processes or machines share the work: into
+   * one directory, or into directories of their own for {@link mergeZoos}. The shard that ends last compiles.
+   */
+  shard?: Shard | undefined
   /** Stops within a batch; what is finished stays, and a second call goes on. */
   signal?: AbortSignal | undefined
   /** Called when work starts, after every epoch of any network, after every network, and while compiling. */
@@ -49,28 +55,33 @@ export interface TrainZooOptions extends RecipeOptions {
  * recipe's zoo or cannot be written; `engine` when no engine loads; `interrupted` when `signal` is aborted.
  */
 export async function trainZoo(options: TrainZooOptions): Promise<Zoo> {
-  const { images, out, signal } = checkOptions(options)
+  const { images, out, shard, signal } = checkOptions(options)
   const recipe = resolveRecipe(pickRecipe(options), images)
   const plan = planOf(options, images, recipe)
-  if (signal?.aborted) throw interruptedAfter(0, plan)
+  if (signal?.aborted) throw interruptedAfter(0, shareOf(inTurns(plan), shard).length)
   const engine = await openEngine({ engine: options.engine, concurrency: options.concurrency })
-  let unlock = async () => {}
+  let lock: Lock | undefined
   try {
     const manifest = manifestOf(recipe, images, plan, engine)
     await makeDirectory(out)
-    unlock = await lockDirectory(out)
-    await prepareDirectory(out, manifest)
-    const last = await trainMissing(options, recipe, plan, engine)
+    lock = await lockDirectory(out, lockName(ledgerName(shard)), signal)
+    await prepareDirectory(out, manifest, shard)
+    const last = await trainMissing(options, recipe, plan, engine, lock)
     const zoo = await openZoo(out)
-    if (zoo.networks.length > 0) {
+    if (zoo.networks.length > 0 && (!shard || isSettled(zoo))) {
       const onProgress = (compiled: number) => options.onProgress?.({ ...last, stage: 'compiling', compiled })
       await ensureCompiled(zoo, { signal, onProgress })
     }
     return zoo
   } finally {
-    await unlock()
+    await lock?.release()
     await engine.close()
   }
+}
+
+/** Whether every planned network has been finished or has failed: whether no shard is still at work. */
+function isSettled({ manifest, allNetworks, failures }: Zoo): boolean {
+  return allNetworks.length + failures.length >= totalOf(manifest.plan)
 }
 
 function checkOptions(options: TrainZooOptions): TrainZooOptions {
@@ -82,6 +93,7 @@ function checkOptions(options: TrainZooOptions): TrainZooOptions {
     'engine',
     'concurrency',
     'retryFailed',
+    'shard',
     'signal',
     'onProgress',
   ]
@@ -96,6 +108,7 @@ function checkOptions(options: TrainZooOptions): TrainZooOptions {
       'needs an ImageSet; a loader gives one with await loader.load()',
     )
   }
+  checkShard(options.shard)
   return options
 }
 

@@ -7,7 +7,7 @@ import { checkOptionNames, invalidOption, suggestion } from '../options.js'
 import type { Metrics } from '../training/metrics.js'
 import { modelPath, networkName, weightsHash } from './files.js'
 import { type FailureRecord, type NetworkRecord, readLedger } from './ledger.js'
-import { architectureOf, readManifest, type ZooManifest } from './manifest.js'
+import { architectureOf, isSealed, readManifest, type ZooManifest } from './manifest.js'
 import { readModelFile } from './model-file.js'
 
 /** Which networks {@link Zoo.select} keeps; all conditions must hold. */
@@ -187,7 +187,7 @@ export async function openZoo(path: string): Promise<Zoo> {
   if (!directory?.isDirectory()) throw new ZooError('zoo', `no such zoo directory: ${path}`, { path })
   const manifest = await readManifest(path)
   if (!manifest) throw new ZooError('zoo', `no zoo.json in ${path}; is it a zoo directory?`, { path })
-  const records = await readLedger(path)
+  const records = await readLedger(path, { sealed: isSealed(manifest) })
   const { classNames } = manifest
   const stranger = records.find(record => !classNames.includes(record.class))
   if (stranger) {

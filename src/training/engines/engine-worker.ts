@@ -19,7 +19,7 @@ BACKENDS[name]().then(
       try {
         send({ kind: 'done', result: work(backend, request) })
       } catch (error) {
-        send(failure(error))
+        send(request.kind === 'train' ? networkFailure(error, request.job.name) : failure(error))
       }
     })
     send({ kind: 'ready', arithmetic: backend.arithmetic })
@@ -42,6 +42,13 @@ function work(backend: EngineBackend, request: WorkerRequest) {
     },
     onNetwork: () => send({ kind: 'progress', progress: undefined }),
   })
+}
+
+/** What is thrown while a network trains, and is no error of ours, is that network's failure: the others go on. */
+function networkFailure(error: unknown, network: string): WorkerReply {
+  if (error instanceof ZooError) return failure(error)
+  const message = `${name} engine failed on ${network}: ${reasonOf(error)}`
+  return { kind: 'failed', tag: 'training', message, fields: { network } }
 }
 
 function failure(error: unknown): WorkerReply {

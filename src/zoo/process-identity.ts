@@ -1,0 +1,62 @@
+import { createHash } from 'node:crypto'
+import { readFileSync, readlinkSync } from 'node:fs'
+import { hostname } from 'node:os'
+
+// Who a process is, so that another one can tell later whether it still runs.
+
+/** A process, as locks name it. */
+export interface ProcessIdentity {
+  readonly pid: number
+  readonly host: string
+  /** When the process started (clock ticks since boot): a pid may be given out again. Linux only. */
+  readonly started?: string | undefined
+  /** Where process numbers mean the same: one boot of one machine, one pid namespace. Linux only. */
+  readonly place?: string | undefined
+}
+
+export function thisProcess(): ProcessIdentity {
+  return { pid: process.pid, host: hostname(), started: startOf(process.pid), place: placeHere() }
+}
+
+/** Whether a process runs; `undefined` where that cannot be told from here: another machine or container. */
+export function isRunning({ pid, host, started, place }: ProcessIdentity): boolean | undefined {
+  if (host !== hostname() || (place !== undefined && place !== placeHere())) return undefined
+  try {
+    process.kill(pid, 0)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
+  }
+  return started === undefined || startOf(pid) === started
+}
+
+/** A few letters that stand for this machine's place in file names. */
+export function placeTag(): string {
+  return createHash('sha256')
+    .update(`${hostname()} ${placeHere() ?? ''}`)
+    .digest('hex')
+    .slice(0, 8)
+}
+
+let place: string | undefined | null = null
+
+/** Machines of one host name (`localhost`) and containers differ in it. */
+function placeHere(): string | undefined {
+  if (place !== null) return place
+  try {
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+    place = `${boot} ${readlinkSync('/proc/self/ns/pid')}`
+  } catch {
+    place = undefined
+  }
+  return place
+}
+
+/** Field 22 of /proc/<pid>/stat; the name in field 2 may hold spaces and brackets. */
+function startOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+  } catch {
+    return undefined
+  }
+}
