@@ -122,6 +122,18 @@ export {
   type ImagenetteName,
   type ImagenetteOptions,
 } from './images/imagenette-loader.js'
+export type { Agreement } from './networks/agreement.js'
+export {
+  type Diversity,
+  type EvaluatedNetwork,
+  type EvaluateWeightsOptions,
+  type EvaluationProgress,
+  evaluateWeights,
+  type NearestNetwork,
+  type WeightsEvaluation,
+} from './networks/evaluate-weights.js'
+export { materialize } from './networks/materialize.js'
+export type { WeightBatch } from './networks/weight-batch.js'
 export { philox4x32, RandomStream } from './random.js'
 export {
   type OneVsAllSample,
