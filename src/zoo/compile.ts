@@ -1,14 +1,17 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { stat, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { ParameterEntry } from '../architecture/architecture.js'
 import { ZooError } from '../errors.js'
 import { checkOptionNames } from '../options.js'
-import { networkName, safeName, writeWhole, ZOO_FILES } from './files.js'
+import { COMPILED_FILES, readCompiledState, writeCompiledState } from './compiled-state.js'
+import { digestFile, type FileDigest, networkName, safeName, writeWhole, ZOO_FILES } from './files.js'
 import { type Hdf5Writer, openHdf5, writeHdf5 } from './hdf5.js'
 import type { NetworkRecord } from './ledger.js'
+import { withLock } from './lock.js'
+import { isSealed } from './manifest.js'
 import { arraySource, layerRange, type RowInfo } from './weight-matrix.js'
 import { openZoo, type Zoo } from './zoo.js'
 
@@ -20,7 +23,7 @@ export interface CompileOptions {
 }
 
 /** Metrics in the compiled file and in `metrics.csv`, in this order. */
-const METRIC_COLUMNS = ['accuracy', 'precision', 'recall', 'f1', 'auc'] as const
+export const METRIC_COLUMNS = ['accuracy', 'precision', 'recall', 'f1', 'auc'] as const
 
 /** Networks written at a time: 23 MB of LeNet-5. */
 const BLOCK = 64
@@ -39,29 +42,37 @@ const BLOCK = 64
  */
 export async function compileZoo(zoo: Zoo, options: CompileOptions = {}): Promise<void> {
   checkOptionNames(options, ['onProgress', 'signal'], 'compileZoo')
-  await inTurn(zoo.path, async () => writeCompiled(await openZoo(zoo.path), options))
+  await inTurn(zoo.path, options, async () => writeCompiled(await openZoo(zoo.path), options))
 }
 
 /**
  * Makes the compiled files where one is missing, damaged or of other networks than the directory's, and returns the
  * networks that they are of.
+ *
+ * @param thorough read the files through: a flipped byte in them is damage, too
  */
-export async function ensureCompiled(zoo: Zoo, options: CompileOptions): Promise<readonly NetworkRecord[]> {
-  return inTurn(zoo.path, async () => {
-    if (await isCompiled(zoo)) return zoo.allNetworks
+export async function ensureCompiled(
+  zoo: Zoo,
+  options: CompileOptions,
+  thorough = false,
+): Promise<readonly NetworkRecord[]> {
+  if (await isCompiled(zoo, thorough)) return zoo.allNetworks
+  return inTurn(zoo.path, options, async () => {
     // The directory may have grown since `zoo` was opened; a file of fewer networks must not replace one of more.
     const present = await openZoo(zoo.path)
-    if (!(await isCompiled(present))) await writeCompiled(present, options)
+    if (!(await isCompiled(present, thorough))) await writeCompiled(present, options)
     return present.allNetworks
   })
 }
 
 const compiling = new Map<string, Promise<unknown>>()
 
-/** One compilation of a directory at a time: two would write the same files. */
-function inTurn<T>(zooPath: string, work: () => Promise<T>): Promise<T> {
+/** One compilation of a directory at a time, in this process and in others: two would write the same files. */
+function inTurn<T>(zooPath: string, { signal }: CompileOptions, work: () => Promise<T>): Promise<T> {
   const key = resolve(zooPath)
-  const turn = (compiling.get(key) ?? Promise.resolve()).then(work)
+  const turn = (compiling.get(key) ?? Promise.resolve()).then(() =>
+    withLock(zooPath, ZOO_FILES.compileLock, work, signal),
+  )
   compiling.set(
     key,
     turn.catch(() => {}),
@@ -74,10 +85,15 @@ async function writeCompiled(zoo: Zoo, options: CompileOptions): Promise<void> {
   if (networks.length === 0) {
     throw new ZooError('zoo', `nothing to compile: ${zoo.path} has no finished network`, { path: zoo.path })
   }
-  const at = (name: string) => join(zoo.path, name)
-  await writeWhole(at(ZOO_FILES.metrics), temporary => writeFile(temporary, metricsCsv(networks)))
-  await writeWhole(at(ZOO_FILES.modelwise), modelwise =>
-    writeWhole(at(ZOO_FILES.layerwise), layerwise =>
+  const files: Record<string, FileDigest> = {}
+  const make = (name: string, write: (temporary: string) => Promise<void>) =>
+    writeWhole(join(zoo.path, name), async temporary => {
+      await write(temporary)
+      files[name] = await digestFile(temporary)
+    })
+  await make(ZOO_FILES.metrics, temporary => writeFile(temporary, metricsCsv(networks)))
+  await make(ZOO_FILES.modelwise, modelwise =>
+    make(ZOO_FILES.layerwise, layerwise =>
       writeHdf5(modelwise, modelwiseFile =>
         writeHdf5(layerwise, async layerwiseFile => {
           const writers = [startModelwise(modelwiseFile, zoo), startLayerwise(layerwiseFile, zoo)]
@@ -88,18 +104,30 @@ async function writeCompiled(zoo: Zoo, options: CompileOptions): Promise<void> {
       ),
     ),
   )
+  await writeCompiledState(zoo.path, { networks_sha256: stateOf(networks), files })
 }
 
-async function isCompiled(zoo: Zoo): Promise<boolean> {
+/** Whether the compiled files are there, and of these networks. Without `thorough` by what they say, and their sizes. */
+async function isCompiled(zoo: Zoo, thorough: boolean): Promise<boolean> {
   const state = stateOf(zoo.allNetworks)
   for (const name of [ZOO_FILES.modelwise, ZOO_FILES.layerwise]) {
-    if ((await compiledState(join(zoo.path, name))) !== state) return false
+    if ((await stateIn(join(zoo.path, name))) !== state) return false
   }
-  return existsSync(join(zoo.path, ZOO_FILES.metrics))
+  const compiled = await readCompiledState(zoo.path).catch(() => undefined)
+  // Zoos of format version 1 have no record of their compiled files.
+  if (!compiled) return !isSealed(zoo.manifest) && existsSync(join(zoo.path, ZOO_FILES.metrics))
+  if (compiled.networks_sha256 !== state) return false
+  for (const name of COMPILED_FILES) {
+    const path = join(zoo.path, name)
+    const { bytes, sha256 } = compiled.files[name] ?? {}
+    if ((await stat(path).catch(() => undefined))?.size !== bytes) return false
+    if (thorough && (await digestFile(path)).sha256 !== sha256) return false
+  }
+  return true
 }
 
-/** Which networks a compiled file is of; `undefined` for a missing or damaged one, which is as good as none. */
-async function compiledState(path: string): Promise<unknown> {
+/** Of which networks a compiled file says that it is; `undefined` for a missing or damaged one, which is as good as none. */
+async function stateIn(path: string): Promise<unknown> {
   try {
     const file = await openHdf5(path)
     try {
@@ -225,7 +253,7 @@ export async function forEachBlock(
 }
 
 /** One hash over all networks' names and weights: what a compiled file is of. */
-function stateOf(networks: readonly NetworkRecord[]): string {
+export function stateOf(networks: readonly NetworkRecord[]): string {
   const hash = createHash('sha256')
   for (const network of networks) hash.update(`${nameOf(network)} ${network.sha256}\n`)
   return hash.digest('hex')
@@ -285,7 +313,7 @@ export function classRanges(
 }
 
 /** One line a network, the paper's columns; Count is the network's index within its class. */
-function metricsCsv(networks: readonly NetworkRecord[]): string {
+export function metricsCsv(networks: readonly NetworkRecord[]): string {
   const quote = (name: string) => (/[",\n]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name)
   // An unknown metric (null or NaN) is an empty field.
   const field = (value: number | null) => (Number.isNaN(value ?? Number.NaN) ? '' : value)

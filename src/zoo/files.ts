@@ -13,6 +13,7 @@ export const ZOO_FILES = {
   metrics: 'metrics.csv',
   modelwise: 'modelwise.h5',
   layerwise: 'layerwise.h5',
+  compiled: 'compiled.json',
   lock: 'zoo.lock',
   manifestLock: 'zoo.json.lock',
   compileLock: 'compile.lock',

@@ -70,7 +70,7 @@ export async function trainZoo(options: TrainZooOptions): Promise<Zoo> {
     const zoo = await openZoo(out)
     if (zoo.networks.length > 0 && (!shard || isSettled(zoo))) {
       const onProgress = (compiled: number) => options.onProgress?.({ ...last, stage: 'compiling', compiled })
-      await ensureCompiled(zoo, { signal, onProgress })
+      await ensureCompiled(zoo, { signal, onProgress }, true)
     }
     return zoo
   } finally {
