@@ -6,6 +6,7 @@ import { addDoctor } from './cli/doctor.js'
 import { EXIT } from './cli/exit.js'
 import { addInspect } from './cli/inspect.js'
 import { addTrain } from './cli/train.js'
+import { addVerify } from './cli/verify.js'
 import { isZooError } from './index.js'
 
 // The command line: every command is a file in cli/, and knows the public API only.
@@ -35,6 +36,7 @@ Interrupt with Ctrl-C at any time: the same command goes on where it stopped.`,
 addTrain(program)
 addCompile(program)
 addInspect(program)
+addVerify(program)
 addDoctor(program)
 
 try {

@@ -157,6 +157,7 @@ export { type Diagnosis, diagnose, type EngineDiagnosis } from './training/engin
 export { type OpenEngineOptions, openEngine } from './training/engines/open-engine.js'
 export { binaryMetrics, type Metrics } from './training/metrics.js'
 export { type OptimizerOptions, type Recipe, type RecipeOptions, resolveRecipe } from './training/recipe.js'
+export type { Finding } from './zoo/audit.js'
 export { type CompileOptions, compileZoo } from './zoo/compile.js'
 export type { FailureRecord, NetworkRecord, TrainingHistory } from './zoo/ledger.js'
 export type { ImportedZooManifest, ImportOrigin, TrainedZooManifest, ZooManifest } from './zoo/manifest.js'
@@ -171,8 +172,10 @@ export {
   subsetRows,
   withLabels,
 } from './zoo/rows.js'
+export type { Shard } from './zoo/shard.js'
 export { type ClassSummary, type Spread, summarize } from './zoo/summary.js'
 export { type TrainZooOptions, trainZoo } from './zoo/train-zoo.js'
+export { type Verification, type VerifyOptions, type VerifyStage, verifyZoo } from './zoo/verify.js'
 export { flattenModelwise, groupLayerwise, type LayerwiseView, type ViewOptions } from './zoo/views.js'
 export type { WeightMatrix } from './zoo/weight-matrix.js'
 export type { WeightArray, Weights } from './zoo/weights.js'

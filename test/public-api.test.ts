@@ -76,6 +76,7 @@ describe('the public API', () => {
         "summarize",
         "toLayersModel",
         "trainZoo",
+        "verifyZoo",
         "weightDistributions",
         "wilsonInterval",
         "withLabels",

@@ -201,6 +201,11 @@ export class Hdf5Reader {
     })
   }
 
+  /** A dataset of any type, whole. */
+  values(dataset: string): ArrayLike<unknown> {
+    return this.guard(() => this.dataset(dataset).value as ArrayLike<unknown>)
+  }
+
   close(): void {
     if (!this.open) return
     this.open = false

@@ -154,7 +154,7 @@ export async function readLedger(
 }
 
 /** Which of two lines of a network counts: the later attempt; else the finished one; else the later line. */
-function supersedes(line: LedgerRecord, present: LedgerRecord): boolean {
+export function supersedes(line: LedgerRecord, present: LedgerRecord): boolean {
   const [attempt, before] = [line.attempt ?? 1, present.attempt ?? 1]
   if (attempt !== before) return attempt > before
   return line.status === 'finished' || present.status === 'failed'

@@ -68,6 +68,27 @@ export async function readModelFile(
   }
 }
 
+/** What a model file says of its network; `undefined` for what it does not say. */
+export async function readModelAttributes(
+  path: string,
+): Promise<{ [name in keyof ModelAttributes]: unknown }> {
+  const file = await openHdf5(path)
+  try {
+    const number = (name: string) => {
+      const value = file.attribute(name)
+      return typeof value === 'bigint' ? Number(value) : value
+    }
+    return {
+      class: file.attribute('class'),
+      index: number('index'),
+      seed: number('seed'),
+      sha256: file.attribute('sha256'),
+    }
+  } finally {
+    file.close()
+  }
+}
+
 function readEntry(
   file: Awaited<ReturnType<typeof openHdf5>>,
   paths: ReadonlyMap<string, string>,

@@ -6,7 +6,7 @@ import { ZooError } from '../errors.js'
 import { checkOptionNames, invalidOption, suggestion } from '../options.js'
 import type { Metrics } from '../training/metrics.js'
 import { modelPath, networkName, weightsHash } from './files.js'
-import { type FailureRecord, type NetworkRecord, readLedger } from './ledger.js'
+import { type FailureRecord, type LedgerRecord, type NetworkRecord, readLedger } from './ledger.js'
 import { architectureOf, isSealed, readManifest, type ZooManifest } from './manifest.js'
 import { readModelFile } from './model-file.js'
 
@@ -196,6 +196,12 @@ export async function openZoo(path: string): Promise<Zoo> {
       path,
     })
   }
+  return zooOf(path, manifest, records)
+}
+
+/** A zoo of these records, whose classes are the manifest's. */
+export function zooOf(path: string, manifest: ZooManifest, records: readonly LedgerRecord[]): Zoo {
+  const { classNames } = manifest
   const byClassAndIndex = (a: NetworkRecord, b: NetworkRecord) =>
     classNames.indexOf(a.class) - classNames.indexOf(b.class) || a.index - b.index
   return new Zoo(
