@@ -49,6 +49,7 @@ export {
 export type { Quantile } from './analysis/quantiles.js'
 export type { CommonValue } from './analysis/rounded-values.js'
 export { type Silhouettes, silhouettes } from './analysis/silhouettes.js'
+export { type WeightStatistics, weightStatistics } from './analysis/weight-statistics.js'
 export {
   type Activation,
   type Architecture,
@@ -63,7 +64,6 @@ export {
 export { initialWeights } from './architecture/initial-weights.js'
 export { type LeNet5Options, lenet5, lenet5 as LeNet5, lenet5Architecture } from './architecture/lenet5.js'
 export { toLayersModel } from './architecture/to-layers-model.js'
-
 export {
   type Classifier,
   type FitControl,
@@ -86,6 +86,7 @@ export {
 } from './classifiers/gaussian-naive-bayes.js'
 export { MlpClassifier, type MlpEpoch, type MlpOptions } from './classifiers/mlp-classifier.js'
 export { principalFeatures } from './classifiers/principal-features.js'
+export { RandomForest, type RandomForestOptions } from './classifiers/random-forest.js'
 export {
   type ClassScore,
   type Evaluation,
@@ -100,6 +101,7 @@ export {
   type SplitOptions,
   stratifiedSplit,
 } from './classifiers/splits.js'
+export { SvmClassifier, type SvmOptions } from './classifiers/svm-classifier.js'
 export { isZooError, ZooError, type ZooErrorFields, type ZooErrorTag } from './errors.js'
 export { type GenerateImagesOptions, generateImages } from './images/generate-images.js'
 export {

@@ -1,5 +1,5 @@
 import { invalidOption } from '../options.js'
-import { checkLabels, classesOf, type Rows } from '../zoo/rows.js'
+import { checkLabels, classesOf, finiteBlocks, type Rows } from '../zoo/rows.js'
 
 /** What a caller can hand to a long {@link Classifier.fit}. */
 export interface FitControl {
@@ -89,6 +89,27 @@ export function notFitted(what: string): Error {
 export function checkColumns(rows: Rows, columns: number): void {
   if (rows.shape[1] === columns) return
   throw invalidOption('rows', rows.shape[1], `the classifier was fitted on ${columns} features, these have`)
+}
+
+/** Most bytes of rows that a classifier holds which needs all of them at once. */
+const HELD_BYTES = 256 * 2 ** 20
+
+/**
+ * All rows in memory, flat `[rows, columns]`.
+ * @throws ZooError `option` where they are too large, or naming the row with a value that is not finite.
+ */
+export function heldRows(rows: Rows): Float32Array {
+  const [count, columns] = rows.shape
+  if (4 * count * columns > HELD_BYTES) {
+    throw invalidOption(
+      'rows',
+      `${count} x ${columns}`,
+      'this classifier holds 256 MB at most; give it weightStatistics, or put principalFeatures in front',
+    )
+  }
+  const data = new Float32Array(count * columns)
+  for (const { start, data: block } of finiteBlocks(rows)) data.set(block, start * columns)
+  return data
 }
 
 /** Index of the largest of `width` values from `offset`; the first one of equals. */

@@ -279,18 +279,13 @@ function heldIfSmall(rows: Rows): Rows {
 
 /** Mean and variance of every column, read once; a column that does not vary keeps its scale. */
 function* momentsOf(rows: Rows): Generator<void, Standardization> {
-  const [count, columns] = rows.shape
+  const columns = rows.shape[1]
   const moments = new RunningMoments(columns)
   for (const { data } of finiteBlocks(rows)) {
     for (let offset = 0; offset < data.length; offset += columns) moments.add(data, offset)
     yield
   }
-  // Below float32's own rounding of the values there is nothing but noise to blow up.
-  const isConstant = (sum: number, j: number) => sum / count <= (moments.mean[j]! * 1e-6) ** 2
-  return {
-    means: Float32Array.from(moments.mean),
-    variances: Float32Array.from(moments.squares, (sum, j) => (isConstant(sum, j) ? 1 : sum / count)),
-  }
+  return { means: Float32Array.from(moments.mean), variances: Float32Array.from(moments.variances()) }
 }
 
 function noChange({ shape: [, columns] }: Rows): Standardization {

@@ -9,6 +9,14 @@ export class RunningMoments {
     this.squares = new Float64Array(columns)
   }
 
+  /** Variance of every column; 1 for one that does not vary, so that dividing by its root changes nothing. */
+  variances(): Float64Array {
+    const { count, mean } = this
+    // Below float32's own rounding of the values there is nothing but noise to blow up.
+    const isConstant = (sum: number, j: number) => sum / count <= (mean[j]! * 1e-6) ** 2
+    return this.squares.map((sum, j) => (isConstant(sum, j) ? 1 : sum / count))
+  }
+
   /** Adds the row that starts at `offset`. */
   add(data: Float32Array, offset: number): void {
     const { mean, squares, columns } = this

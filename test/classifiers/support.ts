@@ -44,6 +44,15 @@ interface Fixture {
     priors: number[] | null
     epsilon: number
   }[]
+  machines: {
+    name: string
+    kernel: 'rbf' | 'linear'
+    cost: number
+    gamma?: number
+    standardize: boolean
+  }[]
+  /** Feature and threshold by the way from the root, `l` and `r`. */
+  tree: Record<string, [number, number]>
   scores: Record<
     'expected' | 'predicted' | 'precision' | 'sensitivity' | 'specificity' | 'f1' | 'support',
     number[]
