@@ -61,7 +61,7 @@ export {
   type LayerSpec,
   type ParameterEntry,
 } from './architecture/architecture.js'
-export { initialWeights } from './architecture/initial-weights.js'
+export { type Initializer, initialWeights } from './architecture/initial-weights.js'
 export { type LeNet5Options, lenet5, lenet5 as LeNet5, lenet5Architecture } from './architecture/lenet5.js'
 export { toLayersModel } from './architecture/to-layers-model.js'
 export {
@@ -158,7 +158,15 @@ export type {
 export { type Diagnosis, diagnose, type EngineDiagnosis } from './training/engines/doctor.js'
 export { type OpenEngineOptions, openEngine } from './training/engines/open-engine.js'
 export { binaryMetrics, type Metrics } from './training/metrics.js'
-export { type OptimizerOptions, type Recipe, type RecipeOptions, resolveRecipe } from './training/recipe.js'
+export type { OptimizerOptions } from './training/optimizer.js'
+export { type Recipe, type RecipeOptions, resolveRecipe } from './training/recipe.js'
+export type {
+  Distribution,
+  HyperparameterName,
+  Hyperparameters,
+  Variation,
+  VaryOptions,
+} from './training/vary.js'
 export type { Finding } from './zoo/audit.js'
 export { type CompileOptions, compileZoo } from './zoo/compile.js'
 export type { FailureRecord, NetworkRecord, TrainingHistory } from './zoo/ledger.js'

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { exponential, logarithm } from './elementary.js'
 import { ZooError } from './errors.js'
 
 const MULTIPLIER_0 = 0xd2511f53
@@ -78,6 +79,21 @@ export class RandomStream {
   /** A number uniform in [low, high): 32 bits of resolution, 0 and 1 by default. */
   uniform(low = 0, high = 1): number {
     return low + (high - low) * (this.uint32() / 2 ** 32)
+  }
+
+  /** A number in [low, high) whose logarithm is uniform; both above 0. */
+  logUniform(low: number, high: number): number {
+    return low * exponential(this.uniform() * logarithm(high / low))
+  }
+
+  /** A normal number, by Marsaglia's polar method (of whose two numbers the second is left unused). */
+  normal(mean = 0, deviation = 1): number {
+    for (;;) {
+      const x = this.uniform(-1, 1)
+      const y = this.uniform(-1, 1)
+      const square = x * x + y * y
+      if (square > 0 && square < 1) return mean + deviation * x * Math.sqrt((-2 * logarithm(square)) / square)
+    }
   }
 
   /** An integer uniform in [0, below), without modulo bias (rejection); `below` at most 2^32. */

@@ -4,6 +4,7 @@ import { mkdir, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { describe, expect, it } from 'vitest'
+import { variation } from '../dist/cli/vary.js'
 import { fromRoot, temporaryFolder, weightzoo } from './support.js'
 
 /** Two classes of eight noisy JPEGs, four to validate: enough for a network of 9-10 % positives of 10 samples. */
@@ -85,6 +86,29 @@ describe('weightzoo train', () => {
     const goOn = await weightzoo([...args, '--per-class', '2', '--epochs', '40'])
     expect(goOn).toMatchObject({ code: 0 })
     expect(finished()).toBe(Math.max(4, before))
+  })
+})
+
+describe('--vary', () => {
+  it('gives every network hyperparameters of its own, and says what it cannot read', async () => {
+    const out = join(await temporaryFolder(), 'zoo')
+    const demo = ['demo', '--out', out, '--per-class', '2', '--classes', 'stripes', '--epochs', '1']
+    const varied = [...demo, '--vary', 'learning-rate=log:1e-4..1e-2', '--vary', 'activation=relu', '--quiet']
+    expect(await weightzoo(varied)).toMatchObject({ code: 0, stderr: '' })
+    const { recipe } = JSON.parse(readFileSync(join(out, 'zoo.json'), 'utf8'))
+    expect(recipe.vary).toEqual({ learningRate: { logUniform: [1e-4, 1e-2] }, activation: ['relu'] })
+    const refused = await weightzoo([...demo, '--quiet', '--vary', 'epoch=1,2'])
+    expect(refused).toMatchObject({ code: 2, stdout: '' })
+    expect(refused.stderr).toBe('error: unknown option of vary: "epoch"; did you mean "epochs"?\n')
+  })
+
+  it.each([
+    ['epochs', 'needs name=values, e.g. activation=tanh,relu or learningRate=log:1e-4..1e-2.'],
+    ['epochs=int:1..5', '"int" is not one of uniform, log, integer.'],
+    ['epochs=integer:1', 'needs two numbers, e.g. integer:1..25.'],
+    ['epochs=integer:1..', 'needs two numbers, e.g. integer:1..25.'],
+  ])('%s is refused', (text, message) => {
+    expect(() => variation(text)).toThrow(message)
   })
 })
 

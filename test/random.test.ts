@@ -46,6 +46,8 @@ describe('RandomStream', () => {
     expect(list(8, stream => stream.uniform(-0.5, 0.25))).toEqual(draws['uniformRange'])
     expect(list(16, stream => stream.integer(100))).toEqual(draws['integer100'])
     expect(list(16, stream => stream.integer(3e9))).toEqual(draws['integer3e9'])
+    expect(list(8, stream => stream.logUniform(1e-4, 1e-2))).toEqual(draws['logUniform'])
+    expect(list(8, stream => stream.normal(1, 0.5))).toEqual(draws['normal'])
     expect(fresh().shuffle(upTo20())).toEqual(draws['shuffle20'])
     expect(fresh().shuffle(upTo20(), 5)).toEqual(draws['shuffle20first5'])
   })

@@ -193,6 +193,16 @@ export function describeArchitecture(spec: ArchitectureSpec): Architecture {
   return { name, inputShape, layers, parameters, parameterCount: offset, spec: complete }
 }
 
+/** The same network with another activation in every layer but the last; shapes and parameter table stay. */
+export function withActivation(spec: ArchitectureSpec, activation: Activation): ArchitectureSpec {
+  const layers = spec.layers.map((layer, position) =>
+    position < spec.layers.length - 1 && 'activation' in layer
+      ? ({ ...layer, activation } as LayerSpec)
+      : layer,
+  )
+  return { ...spec, layers }
+}
+
 /** A layer as plain data with every default filled in: equal networks have equal specs, however they were written. */
 function toSpec(layer: Layer): LayerSpec {
   const { name } = layer

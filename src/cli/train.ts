@@ -2,15 +2,18 @@ import { type Command, Option } from 'commander'
 import {
   generateImages,
   type ImageSet,
+  type Initializer,
   summarize,
   type TrainZooOptions,
   trainZoo,
+  type VaryOptions,
   type Zoo,
 } from '../index.js'
 import { EXIT } from './exit.js'
 import { fractionRange, interruptSignal, list, positiveNumber, wholeNumber } from './flags.js'
 import { type ImageFlags, loadImages, PUBLISHED, withImageFlags } from './images.js'
 import { count, duration, filesOf, metricsTable, StatusLine, trainingStatus } from './output.js'
+import { variation } from './vary.js'
 
 interface TrainFlags extends ImageFlags {
   out: string
@@ -22,6 +25,8 @@ interface TrainFlags extends ImageFlags {
   positiveFraction?: [number, number]
   optimizer: 'adam' | 'sgd'
   learningRate?: number
+  initializer?: Initializer
+  vary?: VaryOptions
   keep: 'last' | 'best'
   seed: number
   engine: 'auto' | 'native' | 'wasm' | 'tfjs'
@@ -70,6 +75,12 @@ function withTrainFlags(command: Command, perClass: number, epochs: number): Com
     .option('--positive-fraction <min,max>', 'share of positives (default: 0.09,0.10)', fractionRange)
     .addOption(new Option('--optimizer <name>', 'optimiser').choices(['adam', 'sgd']).default('adam'))
     .option('--learning-rate <x>', 'learning rate (default: 0.001 for adam, 0.01 for sgd)', positiveNumber)
+    .option('--initializer <name>', 'how kernels start, e.g. heNormal (default: glorotUniform)')
+    .option(
+      '--vary <name=values>',
+      'a hyperparameter that every network draws for itself, e.g. activation=tanh,relu or learningRate=log:1e-4..1e-2 or epochs=integer:5..25; may be repeated',
+      variation,
+    )
     .addOption(
       new Option('--keep <epoch>', "which epoch's weights to keep").choices(['last', 'best']).default('last'),
     )
@@ -100,6 +111,8 @@ async function train(flags: TrainFlags, images: ImageSet): Promise<Zoo> {
     seed: flags.seed,
     engine: flags.engine,
     optimizer: { kind: optimizer, learningRate },
+    initializer: flags.initializer,
+    vary: flags.vary,
     retryFailed: flags.retryFailed,
     samplesPerNetwork: samples,
     positiveFraction,

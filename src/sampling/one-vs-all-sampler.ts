@@ -57,7 +57,7 @@ export class OneVsAllSampler {
     this.positiveFraction = positiveFraction
     this.classNames = images.classNames
     this.labels = images.train.labels
-    this.byClass = groupByLabel(this.labels, images.classNames.length)
+    this.byClass = groupsOf(images)
     if (samplesPerNetwork !== undefined && !isCount(samplesPerNetwork)) {
       throw invalidOption('samplesPerNetwork', samplesPerNetwork, 'needs a positive integer')
     }
@@ -166,6 +166,15 @@ export class OneVsAllSampler {
     }
     return samples
   }
+}
+
+const groups = new WeakMap<ImageSet, readonly Uint32Array[]>()
+
+/** Grouped once an image set: a recipe that varies the sampling makes a sampler for every network. */
+function groupsOf(images: ImageSet): readonly Uint32Array[] {
+  const known = groups.get(images) ?? groupByLabel(images.train.labels, images.classNames.length)
+  groups.set(images, known)
+  return known
 }
 
 /** Indices of the images of each class, in one pass over the labels. */

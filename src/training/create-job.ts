@@ -1,23 +1,25 @@
 import { describeArchitecture } from '../architecture/architecture.js'
 import { initialWeights } from '../architecture/initial-weights.js'
 import type { ImageSet } from '../images/image-set.js'
-import { RandomStream } from '../random.js'
 import { OneVsAllSampler } from '../sampling/one-vs-all-sampler.js'
 import type { TrainingJob } from './engine.js'
 import type { Recipe } from './recipe.js'
+import { type Hyperparameters, networkRecipe } from './vary.js'
 
 /** A job and what was drawn for it. */
 export interface NetworkJob {
   readonly job: TrainingJob
   /** Share of positives in the network's training set. */
   readonly positiveFraction: number
+  /** What the network drew of the recipe's `vary`; `undefined` where the recipe varies nothing. */
+  readonly hyperparameters: Hyperparameters | undefined
 }
 
 /**
  * Returns the function that makes the job of network `index` of a class: a pure function of recipe, images, class and
  * index, so that any network can be made again on its own, in any order.
  *
- * Each network has random streams of its own, named by (seed, class, index) and their use: `sampling`,
+ * Each network has random streams of its own, named by (seed, class, index) and their use: `vary`, `sampling`,
  * `initialisation` and, for every epoch, `order`.
  *
  * @example
@@ -29,13 +31,11 @@ export function jobFactory(
   recipe: Recipe,
   images: ImageSet,
 ): (className: string, index: number) => NetworkJob {
-  const architecture = describeArchitecture(recipe.architecture)
-  const { samplesPerNetwork, positiveFraction: range, seed, epochs } = recipe
-  const sampler = new OneVsAllSampler({ images, samplesPerNetwork, positiveFraction: range })
-
   return (className, index) => {
-    const stream = (...use: (string | number)[]) => new RandomStream(seed, className, index, ...use)
-    const { indices, positiveFraction } = sampler.sample(className, stream('sampling'))
+    const { recipe: own, hyperparameters, stream } = networkRecipe(recipe, className, index)
+    const architecture = describeArchitecture(own.architecture)
+    const { epochs } = own
+    const { indices, positiveFraction } = samplerOf(own, images).sample(className, stream('sampling'))
     const order = new Uint32Array(epochs * indices.length)
     for (let epoch = 0; epoch < epochs; epoch++) {
       order.set(stream('order', epoch).shuffle(indices.slice()), epoch * indices.length)
@@ -44,17 +44,33 @@ export function jobFactory(
     const job: TrainingJob = {
       name: `${className}_${index}`,
       architecture,
-      initialWeights: initialWeights(architecture, stream('initialisation')),
+      initialWeights: initialWeights(architecture, stream('initialisation'), own.initializer),
       images,
       order,
       trainTargets: images.train.labels.map(l => Number(l === label)),
       validationTargets: images.validation.labels.map(l => Number(l === label)),
-      loss: recipe.loss,
-      optimizer: recipe.optimizer,
-      batchSize: recipe.batchSize,
+      loss: own.loss,
+      optimizer: own.optimizer,
+      batchSize: own.batchSize,
       epochs,
-      keep: recipe.keep,
+      keep: own.keep,
     }
-    return { job, positiveFraction }
+    return { job, positiveFraction, hyperparameters }
   }
+}
+
+/**
+ * Refuses a class of whose first `count` networks one cannot be sampled as the recipe says, before any is trained.
+ * @throws ZooError `images` with the numbers.
+ */
+export function checkSampling(recipe: Recipe, images: ImageSet, className: string, count: number): void {
+  const { samplesPerNetwork, positiveFraction } = recipe.vary ?? {}
+  const different = (samplesPerNetwork ?? positiveFraction) ? count : 1
+  for (let index = 0; index < different; index++) {
+    samplerOf(networkRecipe(recipe, className, index).recipe, images).check(className)
+  }
+}
+
+function samplerOf({ samplesPerNetwork, positiveFraction }: Recipe, images: ImageSet): OneVsAllSampler {
+  return new OneVsAllSampler({ images, samplesPerNetwork, positiveFraction })
 }

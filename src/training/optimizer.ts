@@ -1,4 +1,16 @@
+import { checkOptionNames, invalidOption } from '../options.js'
 import type { OptimizerSettings } from './engine.js'
+
+/** An optimiser with some of its settings; the rest are Keras's defaults. */
+export type OptimizerOptions =
+  | {
+      kind: 'adam'
+      learningRate?: number | undefined
+      beta1?: number | undefined
+      beta2?: number | undefined
+      epsilon?: number | undefined
+    }
+  | { kind: 'sgd'; learningRate?: number | undefined; momentum?: number | undefined }
 
 /** Applies one gradient to the weights, in place. */
 export type OptimizerStep = (weights: Float32Array, gradient: Float32Array) => void
@@ -31,4 +43,34 @@ export function createOptimizer(settings: OptimizerSettings, parameterCount: num
       weights[i]! -= (rate * first[i]!) / (Math.sqrt(second[i]!) + epsilon)
     }
   }
+}
+
+/** Fills in and checks an optimiser's settings. */
+export function resolveOptimizer(given: 'adam' | 'sgd' | OptimizerOptions): OptimizerSettings {
+  const options = typeof given === 'string' ? ({ kind: given } as OptimizerOptions) : given
+  if (options?.kind === 'adam') {
+    checkOptionNames(options, ['kind', 'learningRate', 'beta1', 'beta2', 'epsilon'], 'optimizer adam')
+    const { learningRate = 1e-3, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-7 } = options
+    for (const [name, value] of Object.entries({ learningRate, epsilon })) checkPositive(name, value)
+    for (const [name, value] of Object.entries({ beta1, beta2 })) checkShare(name, value)
+    return { kind: 'adam', learningRate, beta1, beta2, epsilon }
+  }
+  if (options?.kind === 'sgd') {
+    checkOptionNames(options, ['kind', 'learningRate', 'momentum'], 'optimizer sgd')
+    const { learningRate = 1e-2, momentum = 0 } = options
+    checkPositive('learningRate', learningRate)
+    checkShare('momentum', momentum)
+    return { kind: 'sgd', learningRate, momentum }
+  }
+  throw invalidOption('optimizer', given, 'is not one of adam, sgd')
+}
+
+function checkPositive(name: string, value: number): void {
+  if (!(Number.isFinite(value) && value > 0))
+    throw invalidOption(`optimizer.${name}`, value, 'needs a number above 0')
+}
+
+function checkShare(name: string, value: number): void {
+  if (!(Number.isFinite(value) && value >= 0 && value < 1))
+    throw invalidOption(`optimizer.${name}`, value, 'not in [0, 1)')
 }

@@ -3,16 +3,21 @@ import {
   type ArchitectureSpec,
   describeArchitecture,
 } from '../architecture/architecture.js'
+import { checkInitializer, type Initializer } from '../architecture/initial-weights.js'
 import { lenet5Architecture } from '../architecture/lenet5.js'
 import type { ImageSet } from '../images/image-set.js'
 import { checkOptionNames, invalidOption, isCount } from '../options.js'
 import { OneVsAllSampler } from '../sampling/one-vs-all-sampler.js'
 import type { OptimizerSettings } from './engine.js'
+import { type OptimizerOptions, resolveOptimizer } from './optimizer.js'
+import { resolveVary, type VaryOptions } from './vary.js'
 
 /** What a user may say about how networks are trained; everything left out is the paper's recipe. */
 export interface RecipeOptions {
   /** Default: LeNet-5 on the images' shape. Must end in one sigmoid unit. */
   architecture?: Architecture | ArchitectureSpec | undefined
+  /** How kernels start; default `glorotUniform`, Keras's default, which the published code keeps. */
+  initializer?: Initializer | undefined
   /** Training images per network; default 9,000 (see `OneVsAllSampler`). */
   samplesPerNetwork?: number | undefined
   /** Smallest and largest share of positives; default `[0.09, 0.10]`, the paper's. */
@@ -27,23 +32,14 @@ export interface RecipeOptions {
   keep?: 'last' | 'best' | undefined
   /** Every random draw follows from it; a whole number from 0 to 2^53 - 1, default 0. */
   seed?: number | undefined
+  /** Hyperparameters that every network draws for itself, in the place of the fixed ones above. Default: none. */
+  vary?: VaryOptions | undefined
 }
-
-/** An optimiser with some of its settings; the rest are Keras's defaults. */
-export type OptimizerOptions =
-  | {
-      kind: 'adam'
-      learningRate?: number | undefined
-      beta1?: number | undefined
-      beta2?: number | undefined
-      epsilon?: number | undefined
-    }
-  | { kind: 'sgd'; learningRate?: number | undefined; momentum?: number | undefined }
 
 /** The complete recipe of a zoo's networks, as `zoo.json` holds it: two zoos of one recipe, image set and arithmetic are equal. */
 export interface Recipe {
   readonly architecture: ArchitectureSpec
-  readonly initializer: 'glorotUniform'
+  readonly initializer: Initializer
   readonly samplesPerNetwork: number
   readonly positiveFraction: readonly [min: number, max: number]
   readonly epochs: number
@@ -52,11 +48,14 @@ export interface Recipe {
   readonly optimizer: OptimizerSettings
   readonly keep: 'last' | 'best'
   readonly seed: number
+  /** Absent where all networks have the same hyperparameters. */
+  readonly vary?: VaryOptions
 }
 
 /** Names of {@link RecipeOptions}, for callers that take them among other options. */
 export const RECIPE_OPTION_NAMES = [
   'architecture',
+  'initializer',
   'samplesPerNetwork',
   'positiveFraction',
   'epochs',
@@ -64,6 +63,7 @@ export const RECIPE_OPTION_NAMES = [
   'optimizer',
   'keep',
   'seed',
+  'vary',
 ] as const
 
 /**
@@ -77,6 +77,8 @@ export const RECIPE_OPTION_NAMES = [
 export function resolveRecipe(options: RecipeOptions, images: ImageSet): Recipe {
   checkOptionNames(options, RECIPE_OPTION_NAMES, 'the recipe')
   const { epochs = 25, batchSize = 128, optimizer = 'adam', keep = 'last', seed = 0 } = options
+  const { initializer = 'glorotUniform' } = options
+  checkInitializer(initializer)
   if (!isCount(epochs)) throw invalidOption('epochs', epochs, 'needs a positive integer')
   if (!isCount(batchSize)) throw invalidOption('batchSize', batchSize, 'needs a positive integer')
   if (keep !== 'last' && keep !== 'best') throw invalidOption('keep', keep, 'is not one of last, best')
@@ -88,9 +90,9 @@ export function resolveRecipe(options: RecipeOptions, images: ImageSet): Recipe 
     samplesPerNetwork: options.samplesPerNetwork,
     positiveFraction: options.positiveFraction,
   })
-  return {
+  const recipe: Recipe = {
     architecture: resolveArchitecture(options.architecture, images),
-    initializer: 'glorotUniform',
+    initializer,
     samplesPerNetwork,
     positiveFraction,
     epochs,
@@ -100,6 +102,8 @@ export function resolveRecipe(options: RecipeOptions, images: ImageSet): Recipe 
     keep,
     seed,
   }
+  const vary = resolveVary(options.vary, recipe, ({ loss, ...fixed }) => resolveRecipe(fixed, images))
+  return vary === undefined ? recipe : { ...recipe, vary }
 }
 
 function resolveArchitecture(
@@ -124,33 +128,4 @@ function resolveArchitecture(
     )
   }
   return architecture.spec
-}
-
-function resolveOptimizer(given: 'adam' | 'sgd' | OptimizerOptions): OptimizerSettings {
-  const options = typeof given === 'string' ? ({ kind: given } as OptimizerOptions) : given
-  if (options?.kind === 'adam') {
-    checkOptionNames(options, ['kind', 'learningRate', 'beta1', 'beta2', 'epsilon'], 'optimizer adam')
-    const { learningRate = 1e-3, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-7 } = options
-    for (const [name, value] of Object.entries({ learningRate, epsilon })) checkPositive(name, value)
-    for (const [name, value] of Object.entries({ beta1, beta2 })) checkShare(name, value)
-    return { kind: 'adam', learningRate, beta1, beta2, epsilon }
-  }
-  if (options?.kind === 'sgd') {
-    checkOptionNames(options, ['kind', 'learningRate', 'momentum'], 'optimizer sgd')
-    const { learningRate = 1e-2, momentum = 0 } = options
-    checkPositive('learningRate', learningRate)
-    checkShare('momentum', momentum)
-    return { kind: 'sgd', learningRate, momentum }
-  }
-  throw invalidOption('optimizer', given, 'is not one of adam, sgd')
-}
-
-function checkPositive(name: string, value: number): void {
-  if (!(Number.isFinite(value) && value > 0))
-    throw invalidOption(`optimizer.${name}`, value, 'needs a number above 0')
-}
-
-function checkShare(name: string, value: number): void {
-  if (!(Number.isFinite(value) && value >= 0 && value < 1))
-    throw invalidOption(`optimizer.${name}`, value, 'not in [0, 1)')
 }

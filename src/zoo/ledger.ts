@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { reasonOf, ZooError } from '../errors.js'
 import type { EpochRecord } from '../training/engine.js'
 import type { Metrics } from '../training/metrics.js'
+import type { Hyperparameters } from '../training/vary.js'
 import { syncDirectory, writeWhole, ZOO_FILES } from './files.js'
 import { type SealState, seal, sealState, withoutCheck } from './seal.js'
 import { SHARD_LEDGER } from './shard.js'
@@ -35,6 +36,8 @@ export interface NetworkRecord extends LedgerBase {
   readonly fileSha256?: string
   /** Over the whole validation split. */
   readonly metrics: Metrics
+  /** What the network drew of the recipe's `vary`, by name; absent where the recipe varies nothing. */
+  readonly hyperparameters?: Hyperparameters
   /** Share of positives in its training set. */
   readonly positiveFraction: number
   /** Epoch whose weights were kept, from 0. */

@@ -163,8 +163,8 @@ export function differences(wanted: TrainedZooManifest, present: TrainedZooManif
   const { architecture: presentArchitecture, ...presentRecipe } = present.recipe
   return [
     ...compare('architecture', describe(architecture), describe(presentArchitecture)),
-    ...Object.entries(recipe).flatMap(([name, value]) =>
-      compare(name, value, presentRecipe[name as keyof typeof presentRecipe]),
+    ...(Object.keys({ ...presentRecipe, ...recipe }) as (keyof typeof recipe)[]).flatMap(name =>
+      compare(name, recipe[name], presentRecipe[name]),
     ),
     ...compare('images', wanted.images.fingerprint?.slice(0, 12), present.images.fingerprint?.slice(0, 12)),
     ...compare('arithmetic', wanted.arithmetic, present.arithmetic),

@@ -1,7 +1,7 @@
 import { ZooError } from '../errors.js'
 import type { ImageSet } from '../images/image-set.js'
 import { invalidOption, isCount, suggestion } from '../options.js'
-import { OneVsAllSampler } from '../sampling/one-vs-all-sampler.js'
+import { checkSampling } from '../training/create-job.js'
 import type { Recipe } from '../training/recipe.js'
 import { safeName } from './files.js'
 
@@ -26,13 +26,11 @@ export function planOf(
   if (!isCount(perClass)) throw invalidOption('perClass', perClass, 'needs a positive integer')
   const names = classes === undefined ? images.classNames : [classes].flat()
   if (names.length === 0) throw invalidOption('classes', [], 'needs at least one class')
-  const { samplesPerNetwork, positiveFraction } = recipe
-  const sampler = new OneVsAllSampler({ images, samplesPerNetwork, positiveFraction })
   for (const name of names) {
     if (!images.classNames.includes(name)) {
       throw invalidOption('classes', name, `is not in the image set; ${suggestion(name, images.classNames)}`)
     }
-    sampler.check(name)
+    checkSampling(recipe, images, name, perClass)
     checkFileName(name, names)
   }
   return Object.fromEntries(names.map(name => [name, perClass]))

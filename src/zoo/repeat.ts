@@ -58,27 +58,40 @@ export async function repeatMetrics(
   options: VerifyOptions,
 ): Promise<number> {
   const { signal, onProgress } = options
-  const { architecture, classNames } = zoo
+  const { classNames } = zoo
   const { pixels, labels, count } = images.validation
   return withEngine(zoo, images, options, async engine => {
     let done = 0
     for (let start = 0; start < zoo.networks.length; start += BLOCK) {
       const readable = await readableOf(zoo, zoo.networks.slice(start, start + BLOCK))
-      const weights = new Float32Array(readable.length * architecture.parameterCount)
-      for (const [i, network] of readable.entries())
-        weights.set(network.weights, i * architecture.parameterCount)
-      const outputs = await engine.evaluate({ architecture, weights, pixels }, { signal })
-      for (const [i, { record }] of readable.entries()) {
-        const label = classNames.indexOf(record.class)
-        const targets = labels.map(l => Number(l === label))
-        const metrics = binaryMetrics(outputs.subarray(i * count, (i + 1) * count), targets)
-        if (!equal(metrics, record.metrics)) differs(audit, zoo, record, 'its weights give other metrics')
+      for (const networks of byActivation(readable)) {
+        const architecture = zoo.architectureOf(networks[0]!.record.class, networks[0]!.record.index)
+        const weights = new Float32Array(networks.length * architecture.parameterCount)
+        for (const [i, network] of networks.entries())
+          weights.set(network.weights, i * architecture.parameterCount)
+        const outputs = await engine.evaluate({ architecture, weights, pixels }, { signal })
+        for (const [i, { record }] of networks.entries()) {
+          const label = classNames.indexOf(record.class)
+          const targets = labels.map(l => Number(l === label))
+          const metrics = binaryMetrics(outputs.subarray(i * count, (i + 1) * count), targets)
+          if (!equal(metrics, record.metrics)) differs(audit, zoo, record, 'its weights give other metrics')
+        }
       }
       done += readable.length
       onProgress?.('metrics', Math.min(start + BLOCK, zoo.networks.length), zoo.networks.length)
     }
     return done
   })
+}
+
+/** Networks of one activation function are run together: it may vary within a zoo, shapes may not. */
+function byActivation<T extends { record: NetworkRecord }>(networks: readonly T[]): T[][] {
+  const groups = new Map<unknown, T[]>()
+  for (const network of networks) {
+    const activation = network.record.hyperparameters?.activation
+    groups.set(activation, [...(groups.get(activation) ?? []), network])
+  }
+  return [...groups.values()]
 }
 
 /** Networks whose weights can be read; the others have been named already. */

@@ -47,7 +47,7 @@ export async function trainMissing(
     const network = createJob(className, index)
     try {
       const onEpoch = ({ epoch }: { epoch: number }) => {
-        meter.advance(name, (epoch + 1) / recipe.epochs)
+        meter.advance(name, (epoch + 1) / network.job.epochs)
         onProgress(meter.now())
       }
       const result = await engine.train(network.job, { signal, onEpoch })
@@ -132,7 +132,7 @@ type LineStart = Pick<LedgerRecord, 'class' | 'index' | 'seed' | 'seconds' | 'en
 /** A trained network's line in the ledger. */
 function recordOf(
   line: LineStart,
-  { job, positiveFraction }: NetworkJob,
+  { job, positiveFraction, hyperparameters }: NetworkJob,
   result: TrainingResult,
 ): NetworkRecord {
   const { class: className, index, seed, ...rest } = line
@@ -143,6 +143,7 @@ function recordOf(
     status: 'finished',
     sha256: weightsHash(result.weights),
     metrics: binaryMetrics(result.validationOutputs, job.validationTargets),
+    ...(hyperparameters && { hyperparameters }),
     positiveFraction,
     epoch: result.epoch,
     history: toHistory(result.history),

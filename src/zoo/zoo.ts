@@ -1,6 +1,11 @@
 import { stat } from 'node:fs/promises'
 import type { LayersModel } from '@tensorflow/tfjs-layers'
-import { type Architecture, describeArchitecture } from '../architecture/architecture.js'
+import {
+  type Activation,
+  type Architecture,
+  describeArchitecture,
+  withActivation,
+} from '../architecture/architecture.js'
 import { toLayersModel } from '../architecture/to-layers-model.js'
 import { ZooError } from '../errors.js'
 import { checkOptionNames, invalidOption, suggestion } from '../options.js'
@@ -151,6 +156,16 @@ export class Zoo {
   }
 
   /**
+   * One network's architecture: the zoo's, but with the activation that the network drew where the recipe varies it.
+   * The parameter table is the same for all.
+   */
+  architectureOf(className: string, index: number): Architecture {
+    const { activation } = this.network(className, index).hyperparameters ?? {}
+    if (activation === undefined) return this.architecture
+    return describeArchitecture(withActivation(this.architecture.spec, activation as Activation))
+  }
+
+  /**
    * One network as a tfjs model, ready to predict.
    *
    * @example
@@ -158,7 +173,7 @@ export class Zoo {
    * model.predict(images) // [n, 1], the probability of a church
    */
   async model(className: string, index: number): Promise<LayersModel> {
-    return toLayersModel(this.architecture, await this.weights(className, index))
+    return toLayersModel(this.architectureOf(className, index), await this.weights(className, index))
   }
 
   /** One line in the console and in notebooks, where the whole would be pages. */

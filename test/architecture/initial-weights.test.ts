@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { initialWeights } from '../../dist/architecture/initial-weights.js'
+import { type Initializer, initialWeights } from '../../dist/architecture/initial-weights.js'
 import { lenet5Architecture } from '../../dist/architecture/lenet5.js'
 import { RandomStream } from '../../dist/random.js'
 
@@ -38,5 +38,48 @@ describe('initial weights', () => {
   it('follow from the stream', () => {
     expect(draw(7)).toEqual(weights)
     expect(draw(8)).not.toEqual(weights)
+  })
+})
+
+describe('initialisers', () => {
+  // A kernel of 5x5x16x120: fan in 400, fan out 3,000.
+  const kernel = (initializer: Initializer) => {
+    const { offset, size } = architecture.parameters.find(
+      ({ layer, part }) => layer === 'conv2d_2' && part === 'kernel',
+    )!
+    return initialWeights(architecture, new RandomStream(3, initializer), initializer).subarray(
+      offset,
+      offset + size,
+    )
+  }
+  const cut = 0.87962566103423978
+
+  it.each([
+    ['glorotUniform', 2 / 3400, Math.sqrt(6 / 3400)],
+    ['glorotNormal', 2 / 3400, (2 * Math.sqrt(2 / 3400)) / cut],
+    ['heUniform', 2 / 400, Math.sqrt(6 / 400)],
+    ['heNormal', 2 / 400, (2 * Math.sqrt(2 / 400)) / cut],
+    ['lecunUniform', 1 / 400, Math.sqrt(3 / 400)],
+    ['lecunNormal', 1 / 400, (2 * Math.sqrt(1 / 400)) / cut],
+    ['randomUniform', 0.05 ** 2 / 3, 0.05],
+    ['randomNormal', 0.05 ** 2, Number.POSITIVE_INFINITY],
+    ['truncatedNormal', (0.05 * cut) ** 2, 0.1],
+  ] as const)('%s has variance %d and no value beyond %d', (initializer, variance, bound) => {
+    const values = kernel(initializer)
+    const n = values.length
+    const mean = values.reduce((sum, w) => sum + w, 0) / n
+    const square = values.reduce((sum, w) => sum + w * w, 0) / n
+    const fourth = values.reduce((sum, w) => sum + w ** 4, 0) / n
+    const largest = values.reduce((most, w) => Math.max(most, Math.abs(w)), 0)
+    expect(Math.abs(mean)).toBeLessThan(4 * Math.sqrt(variance / n))
+    expect(Math.abs(square - variance)).toBeLessThan(4 * Math.sqrt((fourth - square ** 2) / n))
+    expect(largest).toBeLessThanOrEqual(Math.fround(bound))
+    expect(largest).toBeGreaterThan(Number.isFinite(bound) ? 0.99 * bound : 4 * 0.05)
+  })
+
+  it('are refused where they do not exist, with the nearest name', () => {
+    expect(() => kernel('heNorml' as Initializer)).toThrow(
+      'invalid initializer; did you mean "heNormal"?: heNorml',
+    )
   })
 })

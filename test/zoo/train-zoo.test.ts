@@ -3,8 +3,10 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { appendFile, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, it } from 'vitest'
 import {
+  binaryMetrics,
   createImageSet,
   groupLayerwise,
   type ImageSplit,
@@ -101,6 +103,39 @@ describe('trainZoo', () => {
     await trainSmallZoo(out)
     await trainSmallZoo(join(folder, 'undisturbed'))
     expect(bytesOf(out)).toEqual(bytesOf(join(folder, 'undisturbed')))
+  })
+
+  it('varies hyperparameters: recorded, and equal bytes however the work was done', async () => {
+    const folder = await temporaryFolder()
+    const vary = {
+      activation: ['tanh', 'relu'],
+      learningRate: { logUniform: [1e-4, 1e-2] },
+      epochs: { integer: [1, 3] },
+      initializer: ['heNormal', 'lecunUniform'],
+    } as const
+    const zoo = await trainSmallZoo(join(folder, 'a'), { vary, perClass: 3 })
+    await trainSmallZoo(join(folder, 'b'), { vary, perClass: 1, concurrency: 1 })
+    await trainSmallZoo(join(folder, 'b'), { vary, perClass: 3, concurrency: 1 })
+    expect(bytesOf(join(folder, 'b'))).toEqual(bytesOf(join(folder, 'a')))
+    for (const { hyperparameters, history } of zoo.networks) {
+      expect(Object.keys(hyperparameters!)).toEqual(['initializer', 'learningRate', 'activation', 'epochs'])
+      expect(history.loss).toHaveLength(hyperparameters!.epochs as number)
+    }
+    expect(new Set(zoo.networks.map(({ hyperparameters }) => hyperparameters!.activation)).size).toBe(2)
+
+    const relu = zoo.networks.find(({ hyperparameters }) => hyperparameters!.activation === 'relu')!
+    const { validation } = smallImages()
+    const model = await zoo.model(relu.class, relu.index)
+    const inputs = tf.tensor4d(validation.pixels.slice(), [validation.count, 32, 32, 3])
+    const probabilities = (model.predict(inputs) as tf.Tensor).dataSync() as Float32Array
+    const label = zoo.classNames.indexOf(relu.class)
+    const targets = validation.labels.map(l => Number(l === label))
+    expect(binaryMetrics(probabilities, targets)).toEqual(relu.metrics)
+
+    await expect(trainSmallZoo(join(folder, 'a'))).rejects.toThrow('another recipe: vary is undefined, was {')
+    await expect(trainSmallZoo(join(folder, 'a'), { vary: { ...vary, epochs: [1] } })).rejects.toThrow(
+      'another recipe: vary epochs is [1], was {"integer":[1,3]}',
+    )
   })
 
   it('reports progress: networks, work under way, rate and time left', async () => {
