@@ -46,6 +46,7 @@ export interface VaryOptions {
   readonly positiveFraction?: Variation<number> | undefined
 }
 
+/** A hyperparameter that may vary. */
 export type HyperparameterName = keyof VaryOptions
 
 /** What a network has drawn, by name. */
