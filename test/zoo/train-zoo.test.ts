@@ -13,6 +13,7 @@ import {
   openZoo,
   type TrainingProgress,
   trainZoo,
+  verifyZoo,
 } from '../../dist/index.js'
 import { smallImages, temporaryFolder, trainSmallZoo } from '../support.js'
 
@@ -131,6 +132,9 @@ describe('trainZoo', () => {
     const label = zoo.classNames.indexOf(relu.class)
     const targets = validation.labels.map(l => Number(l === label))
     expect(binaryMetrics(probabilities, targets)).toEqual(relu.metrics)
+
+    const verified = await verifyZoo(zoo, { images: smallImages(), retrain: 1, metrics: true })
+    expect(verified).toMatchObject({ findings: [], metrics: 6 })
 
     await expect(trainSmallZoo(join(folder, 'a'))).rejects.toThrow('another recipe: vary is undefined, was {')
     await expect(trainSmallZoo(join(folder, 'a'), { vary: { ...vary, epochs: [1] } })).rejects.toThrow(
