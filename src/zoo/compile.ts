@@ -183,7 +183,9 @@ function startLayerwise(file: Hdf5Writer, zoo: Zoo): BlockWriter {
       const from = Math.max(start, first)
       const to = Math.min(end, last)
       if (from >= to) continue
-      const part = arraySource(data, stride).read(from - start, to - start, columnStart, columnEnd)
+      const part = new Float32Array((to - from) * (columnEnd - columnStart))
+      const rows = Uint32Array.from({ length: to - from }, (_, row) => from - start + row)
+      arraySource(data, stride).read(rows, columnStart, columnEnd, part)
       matrix.writeRows(from - first, part)
     }
   }

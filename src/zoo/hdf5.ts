@@ -1,7 +1,9 @@
-import { existsSync, statSync } from 'node:fs'
+import { closeSync, existsSync, statSync } from 'node:fs'
 import type { Dataset, File, Group } from 'h5wasm'
 import h5wasm from 'h5wasm/node'
 import { ZooError } from '../errors.js'
+import { ChunkedRows, identityOf, openSameFile } from './hdf5-chunks.js'
+import { forEachRun } from './runs.js'
 
 /**
  * The only place that talks to the HDF5 library. h5wasm works on real files, synchronously once loaded; here it is
@@ -95,8 +97,8 @@ export class Hdf5Writer {
         shape: [1, columns],
         maxshape: [null, columns],
         chunks: [chunkRows, columns],
-        // HDF5's filter number 3, fletcher32: a flipped bit is an error then, not other weights.
-        compression: 3,
+        // A flipped bit is an error then, not other weights.
+        compression: FLETCHER32,
         compression_opts: [],
       })
       created.resize([rows, columns])
@@ -163,18 +165,25 @@ export function openHdf5(path: string): Promise<Hdf5Reader> {
 /** A file open for reading. Every read that fails names the file. */
 export class Hdf5Reader {
   private open = true
+  /** The file, open beside the library; `undefined` until needed, or where the path leads to another file by now. */
+  private fd: number | undefined
+  /** By dataset; `undefined` for those that only the library can read. */
+  private readonly chunked = new Map<string, ChunkedRows | undefined>()
 
   // Private, so that h5wasm's types stay out of the published declarations.
   private constructor(
     readonly path: string,
     private readonly file: File,
+    /** Which file this is, whatever the path leads to later. */
+    private readonly identity: string,
   ) {}
 
   static async open(path: string): Promise<Hdf5Reader> {
     const { File } = await loadLibrary()
     if (!existsSync(path)) throw new ZooError('zoo', `no such file: ${path}`, { path })
     try {
-      return new Hdf5Reader(path, new File(path, 'r'))
+      const identity = identityOf(statSync(path))
+      return new Hdf5Reader(path, new File(path, 'r'), identity)
     } catch (error) {
       throw damaged(path, `${statSync(path).size} bytes; ${hdf5Reason(error)}`, error)
     }
@@ -192,12 +201,42 @@ export class Hdf5Reader {
 
   /** A float32 dataset, whole or the part within `ranges` (`[start, end)` per axis). */
   floats(dataset: string, ranges?: [number, number][]): Float32Array<ArrayBuffer> {
-    return this.guard(() => {
-      const values = ranges ? this.dataset(dataset).slice(ranges) : this.dataset(dataset).value
-      if (!(values instanceof Float32Array)) throw new Error(`${dataset} is not float32`)
-      const count = ranges?.reduce((product, [start, end]) => product * (end - start), 1)
-      if (count !== undefined && values.length !== count) throw new Error(`${dataset} ends early`)
-      return values as Float32Array<ArrayBuffer>
+    return this.guard(() => this.part(dataset, ranges))
+  }
+
+  /**
+   * Columns `columnStart` to `columnEnd` of some rows of a float32 matrix, copied to `out` one row after another: from
+   * the file itself where its layout is known, else through the library.
+   */
+  rows(
+    dataset: string,
+    positions: Uint32Array,
+    columnStart: number,
+    columnEnd: number,
+    out: Float32Array,
+  ): void {
+    this.guard(() => {
+      const chunked = this.chunkedRows(dataset)
+      if (chunked) chunked.read(positions, columnStart, columnEnd, out)
+      else this.readThroughLibrary(dataset, positions, columnStart, columnEnd, out)
+    })
+  }
+
+  private readThroughLibrary(
+    dataset: string,
+    positions: Uint32Array,
+    columnStart: number,
+    columnEnd: number,
+    out: Float32Array,
+  ): void {
+    const width = columnEnd - columnStart
+    const most = Math.max(1, Math.floor(READ_BYTES / (4 * width)))
+    forEachRun(positions, most, (at, first, last) => {
+      const part = this.part(dataset, [
+        [first, last],
+        [columnStart, columnEnd],
+      ])
+      out.set(part, at * width)
     })
   }
 
@@ -210,6 +249,41 @@ export class Hdf5Reader {
     if (!this.open) return
     this.open = false
     this.file.close()
+    if (this.fd !== undefined) closeSync(this.fd)
+  }
+
+  private chunkedRows(name: string): ChunkedRows | undefined {
+    if (!this.chunked.has(name)) this.chunked.set(name, this.locateChunks(name))
+    return this.chunked.get(name)
+  }
+
+  private locateChunks(name: string): ChunkedRows | undefined {
+    const dataset = this.dataset(name)
+    const { shape, chunks, type, littleEndian, size } = dataset.metadata
+    const [rows, columns] = shape ?? []
+    const isFloat32 = type === FLOAT_CLASS && littleEndian && size === 4
+    if (!isFloat32 || shape?.length !== 2 || !rows || !columns || chunks?.[1] !== columns) return undefined
+    const filters = dataset.filters.map(({ id }) => id)
+    if (filters.some(id => id !== FLETCHER32) || filters.length > 1) return undefined
+    this.fd ??= openSameFile(this.path, this.identity)
+    if (this.fd === undefined) return undefined
+    // An object reference is the address of the object's header.
+    const header = Number(Buffer.from(dataset.create_reference().ref_data).readBigUInt64LE())
+    return ChunkedRows.locate(this.fd, {
+      rows,
+      columns,
+      chunkRows: chunks[0]!,
+      checksums: filters.length === 1,
+      header,
+    })
+  }
+
+  private part(dataset: string, ranges?: [number, number][]): Float32Array<ArrayBuffer> {
+    const values = ranges ? this.dataset(dataset).slice(ranges) : this.dataset(dataset).value
+    if (!(values instanceof Float32Array)) throw new Error(`${dataset} is not float32`)
+    const count = ranges?.reduce((product, [start, end]) => product * (end - start), 1)
+    if (count !== undefined && values.length !== count) throw new Error(`${dataset} ends early`)
+    return values as Float32Array<ArrayBuffer>
   }
 
   private dataset(name: string): Dataset {
@@ -228,6 +302,13 @@ export class Hdf5Reader {
     }
   }
 }
+
+/** h5wasm copies every read through its own memory; 64 MiB keeps that small and is as fast as more. */
+const READ_BYTES = 64 * 2 ** 20
+
+/** HDF5's number for floating-point types, and for the checksum filter. */
+const FLOAT_CLASS = 1
+const FLETCHER32 = 3
 
 function damaged(path: string, reason: string, cause: unknown): ZooError<'zoo'> {
   return new ZooError('zoo', `${path} is truncated, corrupt or no HDF5 file (${reason})`, { path }, { cause })

@@ -1,6 +1,7 @@
 import type { ParameterEntry } from '../architecture/architecture.js'
 import { ZooError } from '../errors.js'
 import { invalidOption, isCount } from '../options.js'
+import { forEachRun } from './runs.js'
 import type { LayerwiseView } from './views.js'
 import { arraySource, WeightMatrix } from './weight-matrix.js'
 
@@ -90,19 +91,16 @@ export function subsetRows(rows: Rows, indices: ArrayLike<number>): Rows {
       throw invalidOption('row', index, `there are ${rows.shape[0]}`)
     }
   }
+  const chosen = Uint32Array.from(indices)
   return {
     shape: [indices.length, columns],
     names: rows.names && Array.from(indices, index => rows.names![index]!),
     parameters: rows.parameters,
     rows(start, end) {
-      const out = new Float32Array((end - start) * columns)
-      // Neighbours are read together.
-      for (let first = start; first < end; ) {
-        let last = first + 1
-        while (last < end && indices[last] === indices[last - 1]! + 1) last++
-        out.set(rows.rows(indices[first]!, indices[last - 1]! + 1), (first - start) * columns)
-        first = last
-      }
+      const wanted = chosen.subarray(start, end)
+      if (rows instanceof WeightMatrix) return rows.gather(wanted)
+      const out = new Float32Array(wanted.length * columns)
+      forEachRun(wanted, wanted.length, (at, first, last) => out.set(rows.rows(first, last), at * columns))
       return out
     },
   }
@@ -170,9 +168,13 @@ export function asWeightMatrix(rows: Rows): WeightMatrix {
   checkLabels(rows, labels)
   return new WeightMatrix(
     {
-      read(start, end, columnStart, columnEnd) {
-        const part = arraySource(rows.rows(start, end), columns)
-        return part.read(0, end - start, columnStart, columnEnd)
+      read(positions, columnStart, columnEnd, out) {
+        const width = columnEnd - columnStart
+        forEachRun(positions, Number.POSITIVE_INFINITY, (at, first, last) => {
+          const part = arraySource(rows.rows(first, last), columns)
+          const all = Uint32Array.from({ length: last - first }, (_, row) => row)
+          part.read(all, columnStart, columnEnd, out.subarray(at * width, (at + last - first) * width))
+        })
       },
       close: () => {},
     },

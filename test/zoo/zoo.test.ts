@@ -8,6 +8,7 @@ import {
   flattenModelwise,
   groupLayerwise,
   openZoo,
+  subsetRows,
   summarize,
   type Zoo,
 } from '../../dist/index.js'
@@ -86,6 +87,16 @@ describe('flattenModelwise', () => {
       [4, 6, 2],
     ])
     expect(rows.toArray()).toHaveLength(6 * 91481)
+    const gathered = rows.gather([4, 0, 4])
+    expect(gathered.subarray(0, 91481)).toEqual(expected)
+    expect(gathered.subarray(91481, 2 * 91481)).toEqual(rows.row(0))
+    expect(gathered.subarray(2 * 91481)).toEqual(expected)
+    const into = new Float32Array(91481)
+    expect(rows.gather([4], into)).toBe(into)
+    expect(into).toEqual(expected)
+    expect(subsetRows(rows, [5, 4, 1]).rows(1, 2)).toEqual(expected)
+    expect(() => rows.gather([6])).toThrow('invalid row; there are 6: 6')
+    expect(() => rows.gather([1, 2], into)).toThrow('invalid into; 2 rows need a length of 182962: 91481')
     expect(() => rows.row(6)).toThrow('invalid rows; there are 6: 6 to 7')
     expect(() => rows.layer('flatten')).toThrow('has no parameters here; those with parameters are conv2d, ')
     rows.close()
@@ -95,6 +106,7 @@ describe('flattenModelwise', () => {
     const rows = await flattenModelwise(zoo.select({ where: ({ index }) => index !== 1 }), options)
     expect(rows.names).toEqual(['stripes_0', 'stripes_2', 'checks_0', 'checks_2'])
     expect(rows.row(1)).toEqual(await zoo.weights('stripes', 2))
+    expect(rows.gather([1])).toEqual(rows.row(1))
     expect(rows.rows(0, 4).slice(3 * 91481)).toEqual(await zoo.weights('checks', 2))
     rows.close()
   })
