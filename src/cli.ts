@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander'
 import { addCompile } from './cli/compile.js'
 import { addDoctor } from './cli/doctor.js'
 import { EXIT } from './cli/exit.js'
+import { addExport } from './cli/export.js'
 import { addInspect } from './cli/inspect.js'
 import { addTrain } from './cli/train.js'
 import { addVerify } from './cli/verify.js'
@@ -29,6 +30,7 @@ Examples:
   weightzoo train --images imagenette2-320.tgz --per-class 10
   weightzoo train --images 320px --out zoo                  download Imagenette, then the paper's whole dataset
   weightzoo inspect zoo
+  weightzoo export zoo --format huggingface --out dataset
 
 Interrupt with Ctrl-C at any time: the same command goes on where it stopped.`,
   )
@@ -37,6 +39,7 @@ addTrain(program)
 addCompile(program)
 addInspect(program)
 addVerify(program)
+addExport(program)
 addDoctor(program)
 
 try {

@@ -103,6 +103,14 @@ export {
 } from './classifiers/splits.js'
 export { SvmClassifier, type SvmOptions } from './classifiers/svm-classifier.js'
 export { isZooError, ZooError, type ZooErrorFields, type ZooErrorTag } from './errors.js'
+export {
+  EXPORT_FORMATS,
+  type ExportedZoo,
+  type ExportFormat,
+  type ExportOptions,
+  exportZoo,
+} from './exchange/export-zoo.js'
+export { openSafetensors, type SafetensorsFile } from './exchange/safetensors.js'
 export { type GenerateImagesOptions, generateImages } from './images/generate-images.js'
 export {
   ImageFolderLoader,

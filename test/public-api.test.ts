@@ -23,6 +23,7 @@ describe('the public API', () => {
   it('exports these names', () => {
     expect(Object.keys(api).sort()).toMatchInlineSnapshot(`
       [
+        "EXPORT_FORMATS",
         "GaussianNaiveBayes",
         "IMAGENETTE_CLASSES",
         "ImageFolderLoader",
@@ -48,6 +49,7 @@ describe('the public API', () => {
         "evaluate",
         "evaluateLayers",
         "evaluateWeights",
+        "exportZoo",
         "flattenModelwise",
         "generateImages",
         "groupLayerwise",
@@ -64,6 +66,7 @@ describe('the public API', () => {
         "materialize",
         "networkDivergence",
         "openEngine",
+        "openSafetensors",
         "openZoo",
         "pairwiseDistances",
         "philox4x32",

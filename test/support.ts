@@ -1,10 +1,10 @@
 import { execFile, spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, mkdtempSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { onTestFinished } from 'vitest'
+import { afterAll, onTestFinished } from 'vitest'
 import { generateImages, type ImageSet, type TrainZooOptions, trainZoo } from '../dist/index.js'
 
 /** A path from the root of the repository. */
@@ -16,6 +16,13 @@ export function fromRoot(path: string): string {
 export async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'weightzoo-'))
   onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
+
+/** A folder for all tests of a file, called where the file starts. */
+export function sharedFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'weightzoo-'))
+  afterAll(() => rm(folder, { recursive: true, force: true }))
   return folder
 }
 
@@ -62,14 +69,22 @@ export function weightzoo(args: string[], { cwd = fromRoot('.') } = {}): Promise
   })
 }
 
-/** A Python that has the given module, or `undefined` after printing why its tests are skipped. */
-export function pythonWith(module: string): string | undefined {
-  const candidates = [fromRoot('.venv/bin/python'), 'python3', 'python']
+/**
+ * A Python that has the given modules (`WEIGHTZOO_PYTHON`, a virtual environment here, or the system's), or `undefined`
+ * after printing why its tests are skipped.
+ */
+export function pythonWith(modules: string): string | undefined {
+  const candidates = [
+    fromRoot('.venv/bin/python'),
+    fromRoot('bench/peers/.venv/bin/python'),
+    'python3',
+    'python',
+  ]
   const found = candidates.find(
     python =>
       (!python.includes('/') || existsSync(python)) &&
-      spawnSync(python, ['-c', `import ${module}`]).status === 0,
+      spawnSync(python, ['-c', `import ${modules}`]).status === 0,
   )
-  if (!found) console.warn(`skipped: no Python with ${module} here`)
+  if (!found) console.warn(`skipped: no Python with ${modules} here`)
   return found
 }

@@ -47,3 +47,9 @@ export function fractionRange(text: string): [number, number] {
     return [min, max]
   throw new InvalidArgumentError('needs two shares between 0 and 1, e.g. 0.09,0.10.')
 }
+
+export function share(text: string): number {
+  const value = Number(text)
+  if (text.trim() !== '' && value >= 0 && value <= 1) return value
+  throw new InvalidArgumentError('needs a number from 0 to 1.')
+}

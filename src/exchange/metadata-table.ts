@@ -1,0 +1,96 @@
+import type { NetworkRecord } from '../zoo/ledger.js'
+import type { Zoo } from '../zoo/zoo.js'
+
+/** A column of what is known of each network, beside its weights. */
+export interface MetadataColumn {
+  readonly name: string
+  readonly type: 'text' | 'integer' | 'number' | 'truth'
+  /** For people: the dataset card and the Croissant file say it. */
+  readonly description: string
+  /** `null` where a network has no such value. */
+  read(network: NetworkRecord): string | number | boolean | null
+}
+
+/** Parts that every export names, so that results from different tools compare. */
+export const SPLITS = ['train', 'validation', 'test'] as const
+
+/**
+ * The part that a network belongs to: of ten consecutive indices of a class, eight are for training, one for validation
+ * and one for testing. A network's index says nothing but which random streams made it, so this is as good as a draw,
+ * and it stays as it is when the zoo grows or a selection is exported.
+ */
+export function splitOf({ index }: Pick<NetworkRecord, 'index'>): (typeof SPLITS)[number] {
+  return index % 10 === 8 ? 'validation' : index % 10 === 9 ? 'test' : 'train'
+}
+
+/** The columns of a zoo's metadata, the same in CSV, Parquet, the dataset folder and its descriptions. */
+export function metadataColumns(zoo: Zoo): MetadataColumn[] {
+  const metric = (name: 'accuracy' | 'precision' | 'recall' | 'f1' | 'auc', description: string) =>
+    column(name, 'number', description, ({ metrics }) => metrics[name] ?? null)
+  return [
+    column('name', 'text', 'name of the network', network => `${network.class}_${network.index}`),
+    column('class', 'text', 'class that the network detects', network => network.class),
+    column('label', 'integer', 'number of the class', network => zoo.classNames.indexOf(network.class)),
+    column('index', 'integer', 'number of the network within its class', ({ index }) => index),
+    column('seed', 'integer', 'seed of the zoo', ({ seed }) => seed),
+    column('split', 'text', 'part that the network belongs to: train, validation or test', splitOf),
+    metric('accuracy', 'share of the validation images told right'),
+    metric('precision', 'precision on the validation images'),
+    metric('recall', 'recall on the validation images'),
+    metric('f1', 'F1 score on the validation images'),
+    metric('auc', 'area under the ROC curve on the validation images'),
+    column(
+      'positive_fraction',
+      'number',
+      'share of positives trained on',
+      network => network.positiveFraction,
+    ),
+    column('epoch', 'integer', 'epoch whose weights were kept, from 0', ({ epoch }) => epoch),
+    column('seconds', 'number', 'seconds that training took', ({ seconds }) => seconds),
+    column('engine', 'text', 'training engine', ({ engine }) => engine),
+    column('sha256', 'text', 'SHA-256 of the weights as float32', ({ sha256 }) => sha256),
+    ...hyperparameterColumns(zoo),
+  ]
+}
+
+function column(
+  name: string,
+  type: MetadataColumn['type'],
+  description: string,
+  read: MetadataColumn['read'],
+): MetadataColumn {
+  const known = (value: ReturnType<typeof read>) =>
+    typeof value === 'number' && Number.isNaN(value) ? null : value
+  return { name, type, description, read: network => known(read(network)) }
+}
+
+/** One column for each name among the networks' own hyperparameters, where a zoo has such. */
+function hyperparameterColumns({ networks }: Zoo): MetadataColumn[] {
+  const given = networks.map(hyperparametersOf)
+  const names = new Set(given.flatMap(values => Object.keys(values)))
+  return [...names].sort().map(name => {
+    const kinds = new Set(given.flatMap(({ [name]: value }) => (value == null ? [] : [typeof value])))
+    const type =
+      kinds.size !== 1 ? 'text' : kinds.has('number') ? 'number' : kinds.has('boolean') ? 'truth' : 'text'
+    return column(`hyperparameter_${name}`, type, `hyperparameter ${name}`, network => {
+      const value = hyperparametersOf(network)[name] ?? null
+      if (value === null || type !== 'text') return value as number | boolean | null
+      return typeof value === 'string' ? value : JSON.stringify(value)
+    })
+  })
+}
+
+function hyperparametersOf(network: NetworkRecord): Readonly<Record<string, unknown>> {
+  const { hyperparameters } = network as { hyperparameters?: Readonly<Record<string, unknown>> }
+  return hyperparameters ?? {}
+}
+
+/** The table as comma-separated values (RFC 4180 with line feeds), empty where a value is missing. */
+export function metadataCsv(zoo: Zoo): string {
+  const columns = metadataColumns(zoo)
+  const quote = (text: string) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)
+  const lines = zoo.networks.map(network =>
+    columns.map(({ read }) => quote(String(read(network) ?? ''))).join(','),
+  )
+  return `${[columns.map(({ name }) => quote(name)).join(','), ...lines].join('\n')}\n`
+}
