@@ -107,6 +107,9 @@ export async function writeWhole(path: string, write: (temporary: string) => Pro
     await syncDirectory(dirname(path))
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {})
+    if (error instanceof ZooError && error.message.includes(temporary)) {
+      throw new ZooError('zoo', error.message.replaceAll(temporary, path), { path }, { cause: error })
+    }
     // Errors of the file system have a code; anything else is not about this file.
     if (!(error instanceof Error && 'code' in error)) throw error
     throw new ZooError('zoo', `cannot write ${path}: ${reasonOf(error)}`, { path }, { cause: error })

@@ -80,7 +80,11 @@ export async function trainMissing(
     const outcomes = await Promise.allSettled(lanes)
     if (options.signal?.aborted) throw interruptedAfter(meter.finished, share.length)
     const errors = outcomes.filter(outcome => outcome.status === 'rejected').map(outcome => outcome.reason)
-    if (errors.length > 0) throw errors.find(error => !isZooError(error, 'interrupted')) ?? errors[0]
+    if (errors.length > 0) {
+      // A directory that is gone says more than the file in it that could not be written.
+      await lock.check()
+      throw errors.find(error => !isZooError(error, 'interrupted')) ?? errors[0]
+    }
     return meter.now()
   } finally {
     await ledger.close()
