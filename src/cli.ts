@@ -1,11 +1,13 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
+import { addClassify } from './cli/classify.js'
 import { addCompile } from './cli/compile.js'
 import { addDoctor } from './cli/doctor.js'
 import { EXIT } from './cli/exit.js'
 import { addExport } from './cli/export.js'
 import { addInspect } from './cli/inspect.js'
+import { addStats } from './cli/stats.js'
 import { addTrain } from './cli/train.js'
 import { addVerify } from './cli/verify.js'
 import { isZooError } from './index.js'
@@ -31,6 +33,8 @@ Examples:
   weightzoo train --images 320px --out zoo                  download Imagenette, then the paper's whole dataset
   weightzoo inspect zoo
   weightzoo export zoo --format huggingface --out dataset
+  weightzoo stats zoo                                       how the weights are spread, how different classes are
+  weightzoo classify zoo                                    tell a network's class from its weights
 
 Interrupt with Ctrl-C at any time: the same command goes on where it stopped.`,
   )
@@ -40,6 +44,8 @@ addCompile(program)
 addInspect(program)
 addVerify(program)
 addExport(program)
+addStats(program)
+addClassify(program)
 addDoctor(program)
 
 try {

@@ -1,0 +1,121 @@
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { layerDivergence, openZoo, weightDistributions } from '../../dist/index.js'
+import { fromRoot, trainSmallZoo, weightzoo } from '../support.js'
+
+let path: string
+beforeAll(async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'weightzoo-'))
+  path = (await trainSmallZoo(join(folder, 'zoo'), { perClass: 6 })).path
+  return () => rm(folder, { recursive: true, force: true })
+})
+
+describe('weightzoo stats', () => {
+  it('prints the tables', async () => {
+    const { code, stdout } = await weightzoo(['stats', path, '--quiet'])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^12 networks of lenet5, 91,481 weights each\n\nWeights by layer\n/)
+    expect(stdout).toMatch(/^conv2d_2 bias +1,440 /m)
+    expect(stdout).toMatch(/^checks +0\.\d{4} +0\.\d{4} +0\.\d{4} +0\.\d{4} +0\.\d{4}$/m)
+    expect(stdout).toMatch(/^dense_1 +0\.\d{4} .* stripes - checks +0\.\d{4}/m)
+    expect(stdout).not.toMatch(/NaN|undefined/)
+  })
+
+  it('prints as JSON and CSV what the library finds', async () => {
+    const zoo = (await openZoo(path)).select({ perClass: 3 })
+    const args = ['stats', path, '--quiet', '--per-class', '3', '--unit', 'bits']
+    const { distributions, divergence } = JSON.parse((await weightzoo([...args, '--json'])).stdout)
+    expect(distributions).toEqual(await weightDistributions(zoo, { unit: 'bits' }))
+    const { network, ...byLayer } = divergence
+    expect(byLayer).toEqual(await layerDivergence(zoo, { preset: 'paper', unit: 'bits' }))
+    expect(network.unit).toBe('bits')
+    const lines = (await weightzoo([...args, '--csv', 'divergence'])).stdout.trim().split('\n')
+    expect(lines[0]).toBe('layer,class,other,divergence,distance,divergence by chance')
+    expect(lines).toHaveLength(1 + 6)
+    const { divergence: dense } = byLayer.dense
+    expect(lines[4]).toMatch(new RegExp(`^dense,stripes,checks,${dense.values[0][1]},`))
+  })
+
+  it('has distributions where there is nothing to compare, and says why there is no divergence', async () => {
+    const one = await weightzoo(['stats', path, '--quiet', '--classes', 'checks'])
+    expect(one).toMatchObject({ code: 0 })
+    expect(one.stdout).toMatch(/No divergence:\ninvalid classes; a divergence needs two classes.*: checks\n$/)
+    const lone = await weightzoo(['stats', path, '--quiet', '--per-class', '1', '--csv', 'divergence'])
+    expect(lone).toMatchObject({
+      code: 2,
+      stdout: '',
+      stderr: 'error: invalid networks; a divergence needs at least two a class; stripes has: 1\n',
+    })
+  })
+})
+
+describe('weightzoo classify', () => {
+  it('scores every classifier on the same networks, the same for the same seed', async () => {
+    const args = ['classify', path, '--quiet', '--test-share', '0.5', '--seed', '1', '--by', 'both', '--json']
+    const run = async () => JSON.parse((await weightzoo(args)).stdout)
+    const results = await run()
+    expect(
+      results.slice(0, 6).map((r: Record<string, string>) => `${r['classifier']} ${r['features']}`),
+    ).toEqual([
+      'naive-bayes weights',
+      'naive-bayes statistics',
+      'mlp statistics',
+      'random-forest statistics',
+      'linear-svm statistics',
+      'rbf-svm statistics',
+    ])
+    expect(results).toHaveLength(6 * 6)
+    expect(results.at(-1).of).toBe('dense_1')
+    for (const { evaluation } of results) expect(evaluation).toMatchObject({ count: 6, chance: 0.5 })
+    const untimed = (all: { seconds: number }[]) => all.map(({ seconds, ...rest }) => rest)
+    expect(untimed(await run())).toEqual(untimed(results))
+  })
+
+  it('prints accuracy with its interval, chance, and the confusion', async () => {
+    const args = [
+      '--quiet',
+      '--folds',
+      '3',
+      '--classifiers',
+      'naive-bayes',
+      '--features',
+      'weights,components',
+    ]
+    const { code, stdout } = await weightzoo(['classify', path, ...args])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^2 classes, each of 12 networks tested once, over 3 folds\nchance 50\.0 %, /)
+    expect(stdout).toMatch(/^naive-bayes +components +network +\d+\.\d % +\d+\.\d % to \d+\.\d % /m)
+    expect(stdout).toMatch(/^1 checks +\d +\d$/m)
+  })
+
+  it.each([
+    [['--classes', 'checks'], 'invalid labels; needs at least two classes, has: ["checks"]'],
+    [['--per-class', '1'], 'invalid labels; a split needs at least 2 networks of each class, stripes has: 1'],
+    [['--min-accuracy', '2'], 'the selection is empty'],
+    [['--classes', 'chekcs'], 'did you mean "checks"?'],
+    [['--classifiers', 'forest'], 'needs some of naive-bayes, mlp, random-forest, linear-svm, rbf-svm.'],
+    [['--test-share', '1'], 'needs a number between 0 and 1.'],
+    [['--classifiers', 'rbf-svm', '--features', 'weight'], 'needs some of weights, statistics, components.'],
+  ])('gives one line for %j', async (args, message) => {
+    const { code, stdout, stderr } = await weightzoo(['classify', path, '--quiet', ...args])
+    expect(stderr).toContain(message)
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1)
+    expect(code).not.toBe(0)
+    expect(stdout).toBe('')
+  })
+
+  it('is stopped by Ctrl-C', async () => {
+    const args = ['classify', path, '--classifiers', 'mlp', '--features', 'weights']
+    const child = spawn(process.execPath, [fromRoot('dist/cli.js'), ...args])
+    let stderr = ''
+    child.stderr.on('data', data => {
+      stderr += data
+      if (/mlp on weights/.test(stderr)) child.kill('SIGINT')
+    })
+    expect(await new Promise(resolve => child.on('exit', resolve))).toBe(130)
+    expect(stderr).toMatch(/error: interrupted while fitting a classifier\n$/)
+  })
+})
