@@ -6,6 +6,7 @@ import { addCompile } from './cli/compile.js'
 import { addDoctor } from './cli/doctor.js'
 import { EXIT } from './cli/exit.js'
 import { addExport } from './cli/export.js'
+import { addImport } from './cli/import.js'
 import { addInspect } from './cli/inspect.js'
 import { addStats } from './cli/stats.js'
 import { addTrain } from './cli/train.js'
@@ -41,6 +42,7 @@ Interrupt with Ctrl-C at any time: the same command goes on where it stopped.`,
 
 addTrain(program)
 addCompile(program)
+addImport(program)
 addInspect(program)
 addVerify(program)
 addExport(program)

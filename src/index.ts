@@ -110,6 +110,7 @@ export {
   type ExportOptions,
   exportZoo,
 } from './exchange/export-zoo.js'
+export { type ImportProgress, type ImportZooOptions, importZoo } from './exchange/import-zoo.js'
 export { openSafetensors, type SafetensorsFile } from './exchange/safetensors.js'
 export { type GenerateImagesOptions, generateImages } from './images/generate-images.js'
 export {

@@ -53,6 +53,7 @@ describe('the public API', () => {
         "flattenModelwise",
         "generateImages",
         "groupLayerwise",
+        "importZoo",
         "initialWeights",
         "isZooError",
         "jensenShannon",

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import type { ClassSummary, ImageProgress, TrainingProgress, Zoo } from '../index.js'
+import type { ClassSummary, ImageProgress, ImportProgress, TrainingProgress, Zoo } from '../index.js'
 
 /** Columns of the drawn part of a progress bar. */
 const BAR_WIDTH = 24
@@ -66,6 +66,11 @@ export function trainingStatus(progress: TrainingProgress): string {
     ...(networksPerHour > 0 ? [`${count(Math.round(networksPerHour))} networks/hour`] : []),
     ...(secondsLeft !== undefined && secondsLeft > 0 ? [`${duration(secondsLeft)} left`] : []),
   ].join('  ')
+}
+
+/** `importing ▕██████      ▏ 45 %  4,774 networks` */
+export function importStatus({ fraction, imported }: ImportProgress): string {
+  return `importing ${bar(fraction)}  ${count(imported)} networks`
 }
 
 function bar(fraction: number): string {

@@ -1,13 +1,15 @@
-import { createReadStream, type Dirent } from 'node:fs'
-import { open, readdir, readFile, stat } from 'node:fs/promises'
+import type { Dirent } from 'node:fs'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
-import { pipeline } from 'node:stream/promises'
-import { createGunzip } from 'node:zlib'
-import { extract as createExtract, type Header } from 'tar-stream'
+import {
+  ArchiveError,
+  type ArchiveKind,
+  archiveEntries,
+  archiveKind,
+  MAX_ENTRY_BYTES,
+  refuseLarge,
+} from '../archive.js'
 import { reasonOf, ZooError } from '../errors.js'
-
-/** Largest image file that is read: 256 MiB, far above any photograph, so that no entry can fill the memory. */
-const MAX_FILE_BYTES = 256 * 2 ** 20
 
 /** Whether a file name is that of an image, and not hidden. */
 function isImageName(name: string): boolean {
@@ -61,14 +63,14 @@ export async function openSource(path: string, splits: readonly string[]): Promi
   })
   const layout = new Layout(path, splits)
   if (stats.isDirectory()) return openFolder(path, layout)
-  const file = await sniffArchive(path)
+  const kind = await sniffArchive(path)
   return {
     path,
     name: basename(path).replace(/(\.tar)?\.[^.]+$/, ''),
     identity: [resolve(path), stats.size, stats.mtimeMs],
     listed: false,
     folders: layout.folders,
-    files: () => readArchive(path, file, layout),
+    files: () => readArchive(path, kind, layout),
   }
 }
 
@@ -179,117 +181,37 @@ async function readLimited(path: string, size: number): Promise<Uint8Array> {
   return readFile(path)
 }
 
-function refuseLarge(size: number): void {
-  if (size > MAX_FILE_BYTES) throw new Error(`${size} bytes are more than the limit of ${MAX_FILE_BYTES}`)
-}
-
-interface ArchiveFile {
-  gzip: boolean
-  size: number
-}
-
-/** Tells archives from other files by their first bytes, as the extension may lie. */
-async function sniffArchive(path: string): Promise<ArchiveFile> {
-  const handle = await open(path).catch(cause => {
-    throw sourceError(path, `cannot read images; ${reasonOf(cause)}`, cause)
+async function sniffArchive(path: string): Promise<ArchiveKind> {
+  const kind = await archiveKind(path).catch(error => {
+    throw error instanceof ArchiveError
+      ? sourceError(path, error.message)
+      : sourceError(path, `cannot read images; ${reasonOf(error)}`, error)
   })
-  try {
-    const { size } = await handle.stat()
-    const head = Buffer.alloc(512)
-    const { bytesRead } = await handle.read(head, 0, 512, 0)
-    if (head[0] === 0x1f && head[1] === 0x8b) return { gzip: true, size }
-    const kind = OTHER_ARCHIVES.find(([magic]) => head.subarray(0, magic.length).equals(magic))?.[1]
-    if (kind) throw sourceError(path, `cannot read a ${kind} archive; unpack it or pack it as .tgz`)
-    if (bytesRead < 512 || !hasTarChecksum(head))
-      throw sourceError(path, 'not an archive; give a folder, a .tgz, .tar.gz or .tar')
-    // Nothing else tells a .tar that was cut between two files from a whole one.
-    const tail = Buffer.alloc(512)
-    await handle.read(tail, 0, 512, Math.max(0, size - 512))
-    if (tail.some(byte => byte !== 0))
-      throw sourceError(path, 'truncated archive (no end mark); download or pack it again')
-    return { gzip: false, size }
-  } finally {
-    await handle.close()
-  }
+  if (kind === 'zip') throw sourceError(path, 'cannot read a zip archive; unpack it or pack it as .tgz')
+  if (kind === undefined) throw sourceError(path, 'not an archive; give a folder, a .tgz, .tar.gz or .tar')
+  return kind
 }
 
-const OTHER_ARCHIVES: [magic: Buffer, kind: string][] = [
-  [Buffer.from('PK'), 'zip'],
-  [Buffer.from('BZh'), 'bzip2'],
-  [Buffer.from('\xfd7zXZ', 'latin1'), 'xz'],
-  [Buffer.from('\x28\xb5\x2f\xfd', 'latin1'), 'zstd'],
-  [Buffer.from('7z\xbc\xaf', 'latin1'), '7z'],
-]
-
-/** A tar header holds, in octal at byte 148, the sum of its own bytes with that field taken as spaces. */
-function hasTarChecksum(header: Buffer): boolean {
-  const stored = Number.parseInt(header.toString('latin1', 148, 156).trim(), 8)
-  const sum = header.reduce((total, byte, i) => total + (i >= 148 && i < 156 ? 32 : byte), 0)
-  return stored === sum
-}
-
-async function* readArchive(
-  path: string,
-  { gzip, size }: ArchiveFile,
-  layout: Layout,
-): AsyncGenerator<ImageFile> {
-  const input = createReadStream(path, { highWaterMark: 2 ** 20 })
-  const entries = createExtract({ allowUnknownFormat: true } as object) // pre-POSIX archives too
-  const stages = gzip ? [input, createGunzip({ chunkSize: 2 ** 18 }), entries] : [input, entries]
-  const feeding = pipeline(stages as unknown as [NodeJS.ReadableStream, NodeJS.WritableStream])
-  feeding.catch(() => {}) // the loop below meets the same error
-  let anyEntry = false
+async function* readArchive(path: string, kind: ArchiveKind, layout: Layout): AsyncGenerator<ImageFile> {
   try {
-    for await (const entry of entries) {
-      anyEntry = true
-      const { name, type } = entry.header
-      const parts = partsOf(name)
-      const file = type === 'directory' ? '' : parts.pop()!
-      const place = type === 'directory' || type === 'file' ? layout.enter(parts) : undefined
-      if (!place || !isImageName(file)) {
-        entry.resume()
-        continue
+    for await (const { path: name, parts, isFolder, fraction, size, take } of archiveEntries(path, kind)) {
+      const file = isFolder ? '' : (parts.at(-1) ?? '')
+      const place = layout.enter(isFolder ? parts : parts.slice(0, -1))
+      if (!place || !isImageName(file)) continue
+      // The stream goes on after this, so the bytes are taken now; a file too large is an error when it is read.
+      const bytes = size > MAX_ENTRY_BYTES ? undefined : await take()
+      const read = async () => {
+        refuseLarge(size)
+        return bytes!
       }
-      const read = await collect(entry)
-      yield { ...place, file, path: name, fraction: Math.min(1, input.bytesRead / size), read }
+      yield { ...place, file, path: name, fraction, read }
     }
-    await feeding
   } catch (error) {
     if (error instanceof ZooError) throw error
-    throw archiveError(path, anyEntry, error as NodeJS.ErrnoException)
-  } finally {
-    input.destroy()
+    throw sourceError(
+      path,
+      error instanceof ArchiveError ? error.message : `cannot read archive; ${reasonOf(error)}`,
+      error,
+    )
   }
-}
-
-/** The parts of a path in an archive, without `./` and doubled or trailing slashes. */
-function partsOf(name: string): string[] {
-  return name.split('/').filter(part => part !== '' && part !== '.')
-}
-
-/** Takes an entry's bytes out of the stream, which waits for that; the result gives them back once. */
-async function collect(
-  entry: AsyncIterable<unknown> & { header: Header; resume(): void },
-): Promise<() => Promise<Uint8Array>> {
-  const size = entry.header.size ?? 0
-  if (size > MAX_FILE_BYTES) {
-    entry.resume()
-    return async () => {
-      refuseLarge(size)
-      return new Uint8Array()
-    }
-  }
-  const chunks: Uint8Array[] = []
-  for await (const chunk of entry) chunks.push(chunk as Uint8Array)
-  return async () => (chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks))
-}
-
-function archiveError(path: string, anyEntry: boolean, error: NodeJS.ErrnoException): ZooError<'images'> {
-  const cut = error.code === 'Z_BUF_ERROR' || error.message === 'Unexpected end of data'
-  if (cut && (anyEntry || error.code === 'Z_BUF_ERROR'))
-    return sourceError(path, 'truncated archive; download or pack it again', error)
-  if (error.code === 'Z_DATA_ERROR')
-    return sourceError(path, `damaged archive (${reasonOf(error)}); download or pack it again`, error)
-  if (!anyEntry) return sourceError(path, 'not an archive; compressed, but no tar inside', error)
-  return sourceError(path, `cannot read archive; ${reasonOf(error)}`, error)
 }

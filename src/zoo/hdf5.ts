@@ -1,19 +1,105 @@
 import { closeSync, existsSync, statSync } from 'node:fs'
+import { resolve } from 'node:path'
 import type { Dataset, File, Group } from 'h5wasm'
 import h5wasm from 'h5wasm/node'
 import { ZooError } from '../errors.js'
 import { ChunkedRows, identityOf, openSameFile } from './hdf5-chunks.js'
 import { forEachRun } from './runs.js'
 
+/** What is used of the library. */
+interface Library {
+  readonly File: typeof h5wasm.File
+}
+
+let library: Promise<Library> | undefined
+
 /**
  * The only place that talks to the HDF5 library. h5wasm works on real files, synchronously once loaded; here it is
- * made to throw on errors (its default is to return garbage), to write the same bytes whatever the time of day, and to
- * say which file is at fault.
+ * made to throw on errors (its default is to return garbage), to open no file but the one that is asked for, to write the
+ * same bytes whatever the time of day, and to say which file is at fault.
  */
-async function loadLibrary(): Promise<typeof h5wasm> {
-  const module = await h5wasm.ready
+function loadLibrary(): Promise<Library> {
+  library ??= instantiate()
+  return library
+}
+
+/** Instances so far. */
+let instances = 0
+
+async function instantiate(): Promise<Library> {
+  // Node keeps one module for one URL; another query is another module, with memory of its own.
+  const again = `${import.meta.resolve('h5wasm/node')}?${instances}`
+  const { default: api } = instances++ === 0 ? { default: h5wasm } : ((await import(again)) as H5wasm)
+  const module = await api.ready
   module.activate_throwing_error_handler()
-  return h5wasm
+  guardFiles(module)
+  return { File: api.File }
+}
+
+interface H5wasm {
+  default: typeof h5wasm
+}
+
+/**
+ * Calls the library. A file can be so damaged that the WebAssembly code itself stops (out of memory, out of bounds); its
+ * memory is in no known state then, and the next file is opened in a new instance.
+ */
+function call<T>(work: () => T): T {
+  const { stderr } = process
+  const { write } = stderr
+  // The library prints some complaints of its own; errors here are one line that names the file.
+  stderr.write = () => true
+  try {
+    return work()
+  } catch (error) {
+    for (const { files, stream } of errorStreams.splice(0)) files.close(stream)
+    const { name } = error as Error
+    if (name === 'RuntimeError' || name === 'RangeError') library = undefined
+    throw error
+  } finally {
+    stderr.write = write
+  }
+}
+
+/** The file that the library may open now; an HDF5 file can name others to read from (links, external data). */
+let openable: string | undefined
+/** Streams of the temporary files that the library prints every error into, and leaves open. */
+const errorStreams: { files: FileSystem; stream: FileStream }[] = []
+
+interface FileStream {
+  readonly fd: number
+}
+
+interface FileSystem {
+  open(path: string, flags: number, mode?: number): FileStream
+  close(stream: FileStream): void
+  ErrnoError: new (errno: number) => Error
+}
+
+/** Emscripten's number for EACCES. */
+const ACCESS_DENIED = 2
+
+function guardFiles(module: Awaited<typeof h5wasm.ready>): void {
+  const files = module.FS as unknown as FileSystem
+  const open = files.open
+  files.open = (path, flags, mode) => {
+    if (path === openable) return open(path, flags, mode)
+    // tmpfile() of the C library: opened exclusively and unlinked at once.
+    if (!/\/tmpfile_\w+$/.test(path)) throw new files.ErrnoError(ACCESS_DENIED)
+    const stream = open(path, flags, mode)
+    errorStreams.push({ files, stream })
+    return stream
+  }
+}
+
+/** Opens a file, and lets the library open it and no other. */
+function openFile({ File }: Library, path: string, mode: 'r' | 'w'): File {
+  openable = resolve(path)
+  try {
+    return new File(openable, mode, mode === 'w' ? { libver: FORMAT_BOUNDS } : {})
+  } finally {
+    openable = undefined
+  }
 }
 
 /**
@@ -44,9 +130,9 @@ export class Hdf5Writer {
   // Private, so that h5wasm's types stay out of the published declarations.
   private constructor(
     readonly path: string,
-    { File }: typeof h5wasm,
+    library: Library,
   ) {
-    this.file = this.guard(() => new File(path, 'w', { libver: FORMAT_BOUNDS }))
+    this.file = this.guard(() => openFile(library, path, 'w'))
   }
 
   static async open(path: string): Promise<Hdf5Writer> {
@@ -127,13 +213,13 @@ export class Hdf5Writer {
   /** Closes after a failure, whose error is the one to tell. */
   abandon(): void {
     try {
-      this.file.close()
+      call(() => this.file.close())
     } catch {}
   }
 
   private guard<T>(write: () => T): T {
     try {
-      return withoutClock(write)
+      return call(() => withoutClock(write))
     } catch (error) {
       throw new ZooError(
         'zoo',
@@ -179,11 +265,12 @@ export class Hdf5Reader {
   ) {}
 
   static async open(path: string): Promise<Hdf5Reader> {
-    const { File } = await loadLibrary()
+    const library = await loadLibrary()
     if (!existsSync(path)) throw new ZooError('zoo', `no such file: ${path}`, { path })
     try {
       const identity = identityOf(statSync(path))
-      return new Hdf5Reader(path, new File(path, 'r'), identity)
+      const file = call(() => openFile(library, path, 'r'))
+      return new Hdf5Reader(path, file, identity)
     } catch (error) {
       throw damaged(path, `${statSync(path).size} bytes; ${hdf5Reason(error)}`, error)
     }
@@ -191,7 +278,42 @@ export class Hdf5Reader {
 
   /** Attribute of the root or of an object; `undefined` where there is none. */
   attribute(name: string, object = '/'): unknown {
-    return this.guard(() => (this.file.get(object) as Group | null)?.attrs[name]?.value)
+    return this.guard(() => {
+      const attribute = (this.file.get(object) as Group | null)?.attrs[name]
+      if (!attribute) return undefined
+      const { size, total_size: count } = attribute.metadata
+      checkSize(`attribute ${name}`, size * count, MAX_ATTRIBUTE_BYTES)
+      return attribute.value
+    })
+  }
+
+  /**
+   * All datasets below a group, at any depth, with their shapes; of links, only those within the file are followed.
+   */
+  datasets(group = '/'): { path: string; shape: number[] }[] {
+    return this.guard(() => {
+      const found: { path: string; shape: number[] }[] = []
+      let objects = 0
+      const visit = (path: string, depth: number): void => {
+        if (depth > MAX_DEPTH) throw new Error(`groups more than ${MAX_DEPTH} deep`)
+        for (const name of (this.file.get(path) as Group).keys()) {
+          if (++objects > MAX_OBJECTS) throw new Error(`more than ${MAX_OBJECTS} objects`)
+          const object = this.file.get(`${path}/${name}`)
+          if (object === null) continue
+          if ('slice' in object) found.push({ path: object.path, shape: object.shape ?? [] })
+          else if ('keys' in object) visit(object.path, depth + 1)
+        }
+      }
+      visit(group, 0)
+      return found
+    })
+  }
+
+  /** Whether there is a group of that name. */
+  hasGroup(name: string): boolean {
+    return this.guard(
+      () => this.file.keys().includes(name.split('/')[0]!) && 'keys' in (this.file.get(name) ?? {}),
+    )
   }
 
   /** Shape of a dataset. */
@@ -248,7 +370,11 @@ export class Hdf5Reader {
   close(): void {
     if (!this.open) return
     this.open = false
-    this.file.close()
+    try {
+      call(() => this.file.close())
+    } catch {
+      // What could be read of a damaged file has been; that it cannot be closed in order changes nothing.
+    }
     if (this.fd !== undefined) closeSync(this.fd)
   }
 
@@ -279,16 +405,23 @@ export class Hdf5Reader {
   }
 
   private part(dataset: string, ranges?: [number, number][]): Float32Array<ArrayBuffer> {
-    const values = ranges ? this.dataset(dataset).slice(ranges) : this.dataset(dataset).value
+    const source = this.dataset(dataset)
+    const { type, size, shape, chunks } = source.metadata
+    if (type !== FLOAT_CLASS || size !== 4) throw new Error(`${dataset} is not float32`)
+    const extent = ranges?.map(([start, end]) => end - start) ?? shape ?? []
+    checkSize(dataset, 4 * product(extent), MAX_READ_BYTES)
+    checkSize(`a chunk of ${dataset}`, 4 * product(chunks ?? []), MAX_CHUNK_BYTES)
+    const values = ranges ? source.slice(ranges) : source.value
     if (!(values instanceof Float32Array)) throw new Error(`${dataset} is not float32`)
-    const count = ranges?.reduce((product, [start, end]) => product * (end - start), 1)
-    if (count !== undefined && values.length !== count) throw new Error(`${dataset} ends early`)
+    if (values.length !== product(extent)) throw new Error(`${dataset} ends early`)
     return values as Float32Array<ArrayBuffer>
   }
 
   private dataset(name: string): Dataset {
     const found = this.file.get(name)
     if (found === null || !('slice' in found)) throw new Error(`${name} is missing`)
+    // Their numbers lie in other files, none of which is opened; the library would give zeros.
+    if (found.metadata.virtual_sources?.length) throw new Error(`${name} refers to other files`)
     return found as Dataset
   }
 
@@ -296,7 +429,7 @@ export class Hdf5Reader {
     if (!this.open)
       throw new ZooError('zoo', `${this.path} is closed: read before close()`, { path: this.path })
     try {
-      return read()
+      return call(read)
     } catch (error) {
       throw damaged(this.path, hdf5Reason(error), error)
     }
@@ -309,6 +442,22 @@ const READ_BYTES = 64 * 2 ** 20
 /** HDF5's number for floating-point types, and for the checksum filter. */
 const FLOAT_CLASS = 1
 const FLETCHER32 = 3
+
+/** The library copies a read through its own memory of at most 2 GiB. */
+const MAX_READ_BYTES = 512 * 2 ** 20
+/** A compressed file of a few kB can claim any chunk. */
+const MAX_CHUNK_BYTES = 128 * 2 ** 20
+const MAX_ATTRIBUTE_BYTES = 64 * 2 ** 20
+/** Groups in groups, and objects in all: a Keras file has 4 and some 50. */
+const MAX_DEPTH = 16
+const MAX_OBJECTS = 100_000
+function product(sizes: readonly number[]): number {
+  return sizes.reduce((total, n) => total * n, 1)
+}
+
+function checkSize(what: string, bytes: number, most: number): void {
+  if (!(bytes <= most)) throw new Error(`${what} has ${bytes} bytes, at most ${most} are read`)
+}
 
 function damaged(path: string, reason: string, cause: unknown): ZooError<'zoo'> {
   return new ZooError('zoo', `${path} is truncated, corrupt or no HDF5 file (${reason})`, { path }, { cause })

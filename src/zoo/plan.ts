@@ -58,7 +58,7 @@ export function inTurns(plan: Plan): NetworkId[] {
 }
 
 /** A class name becomes part of file names: they must fit and stay apart, also where case makes no difference. */
-function checkFileName(name: string, names: readonly string[]): void {
+export function checkFileName(name: string, names: readonly string[]): void {
   const file = safeName(name)
   if (file.length > 200) {
     throw invalidOption(
