@@ -69,21 +69,27 @@ export function weightzoo(args: string[], { cwd = fromRoot('.') } = {}): Promise
   })
 }
 
+/** Looks for modules without importing them, which takes some of them many seconds. */
+const HAS_MODULES = `
+import importlib.util, sys
+sys.exit(any(importlib.util.find_spec(name) is None for name in sys.argv[1:]))`
+
 /**
  * A Python that has the given modules (`WEIGHTZOO_PYTHON`, a virtual environment here, or the system's), or `undefined`
  * after printing why its tests are skipped.
  */
 export function pythonWith(modules: string): string | undefined {
   const candidates = [
+    process.env['WEIGHTZOO_PYTHON'] ?? [],
     fromRoot('.venv/bin/python'),
     fromRoot('bench/peers/.venv/bin/python'),
     'python3',
     'python',
-  ]
+  ].flat()
   const found = candidates.find(
     python =>
       (!python.includes('/') || existsSync(python)) &&
-      spawnSync(python, ['-c', `import ${modules}`]).status === 0,
+      spawnSync(python, ['-c', HAS_MODULES, ...modules.split(', ')]).status === 0,
   )
   if (!found) console.warn(`skipped: no Python with ${modules} here`)
   return found

@@ -51,7 +51,7 @@ const CONTEXT = {
   ),
 }
 
-const TYPES = { text: 'sc:Text', integer: 'sc:Integer', number: 'sc:Float', truth: 'sc:Boolean' } as const
+const TYPES = { text: 'sc:Text', integer: 'sc:Integer', number: 'sc:Float' } as const
 
 /** The Croissant description (JSON-LD) of a dataset folder: its Parquet files, and a record for every network. */
 export function croissant(zoo: Zoo, columns: readonly MetadataColumn[]): object {

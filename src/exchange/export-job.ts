@@ -1,5 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Architecture } from '../architecture/architecture.js'
 import { ZooError } from '../errors.js'
 import { networkName, safeName } from '../zoo/files.js'
 import type { NetworkRecord } from '../zoo/ledger.js'
@@ -8,6 +9,8 @@ import type { Zoo } from '../zoo/zoo.js'
 /** One network on its way out. */
 export interface ExportedNetwork {
   readonly record: NetworkRecord
+  /** The zoo's, with the activation that this network drew where the recipe varies it. */
+  readonly architecture: Architecture
   /** Its row in everything that is written by row. */
   readonly row: number
   /** `church_3`, fit for a file name. */
@@ -51,7 +54,8 @@ export async function* readNetworks(
     }
     const { class: name, index } = record
     const weights = await zoo.weights(name, index)
-    yield { record, row, fileName: networkName(safeName(name), index), weights }
+    const architecture = zoo.architectureOf(name, index)
+    yield { record, architecture, row, fileName: networkName(safeName(name), index), weights }
     onProgress?.(row + 1, networks.length)
   }
 }

@@ -1,21 +1,20 @@
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { zipSync } from 'fflate'
-import type { Architecture } from '../architecture/architecture.js'
 import { modelPath } from '../zoo/files.js'
 import { writeHdf5 } from '../zoo/hdf5.js'
+import type { Zoo } from '../zoo/zoo.js'
 import type { ExportedNetwork, ExportJob } from './export-job.js'
 import { kerasLegacyModel, kerasModel } from './keras-model.js'
 
 /** `models/<network>.keras`: what Keras 3's `keras.models.load_model` opens. */
 export async function exportKeras(job: ExportJob): Promise<void> {
   const text = (value: object) => Buffer.from(JSON.stringify(value))
-  const config = text(kerasModel(job.zoo.architecture))
   const metadata = text({ keras_version: KERAS_3, date_saved: '' })
   await forEachModel(job, 'keras', async (network, path) => {
     const files = {
       'metadata.json': metadata,
-      'config.json': config,
+      'config.json': text(kerasModel(network.architecture)),
       'model.weights.h5': await modelFile(job, network),
     }
     // Stored, as Keras does; with the zip format's first day as date, so that equal networks are equal files.
@@ -23,19 +22,33 @@ export async function exportKeras(job: ExportJob): Promise<void> {
   })
 }
 
-/** `models/<network>.weights.h5`: the zoo's own files, and `model.json` for `keras.models.model_from_json`. */
+/**
+ * `models/<network>.weights.h5`: the zoo's own files, and `model.json` for `keras.models.model_from_json`; where networks
+ * have drawn their activations, `model-relu.json` and so on.
+ */
 export async function exportKerasWeights(job: ExportJob): Promise<void> {
   const { zoo, folder } = job
-  await writeFile(join(folder, 'model.json'), `${JSON.stringify(kerasModel(zoo.architecture))}\n`)
+  for (const activation of activationsOf(zoo)) {
+    const name = activation === undefined ? 'model.json' : `model-${activation}.json`
+    const { class: className, index } = zoo.networks.find(
+      ({ hyperparameters }) => hyperparameters?.activation === activation,
+    )!
+    const model = kerasModel(zoo.architectureOf(className, index))
+    await writeFile(join(folder, name), `${JSON.stringify(model)}\n`)
+  }
   await forEachModel(job, 'weights.h5', ({ record }, path) =>
     copyFile(modelPath(zoo.path, record.class, record.index), path),
   )
 }
 
+/** The activations that the networks have drawn; `undefined` is the architecture's own. */
+function activationsOf({ networks }: Zoo) {
+  return new Set(networks.map(({ hyperparameters }) => hyperparameters?.activation))
+}
+
 /** `models/<network>.h5`: the HDF5 format of Keras 2, model and weights, in the layout of the paper's own files. */
 export async function exportKerasLegacy(job: ExportJob): Promise<void> {
-  const { architecture } = job.zoo
-  await forEachModel(job, 'h5', (network, path) => writeLegacyFile(path, architecture, network))
+  await forEachModel(job, 'h5', writeLegacyFile)
 }
 
 /** Versions that the files name: those that they were tested with. */
@@ -43,9 +56,8 @@ const KERAS_3 = '3.15.1'
 const KERAS_2 = '2.15.0'
 
 async function writeLegacyFile(
+  { architecture, record, weights }: ExportedNetwork,
   path: string,
-  architecture: Architecture,
-  { record, weights }: ExportedNetwork,
 ): Promise<void> {
   await writeHdf5(path, file => {
     file.attribute('keras_version', KERAS_2)

@@ -6,12 +6,14 @@ import { pytorchModule, pytorchTensors } from './pytorch-layout.js'
 
 /**
  * `models/<network>.safetensors`, state_dicts in PyTorch's layout and names (`conv1.weight` [out, in, height, width], …),
- * and `network.py` with the nn.Module that they are of.
+ * and `network.py` with the nn.Module that they are of. Where networks have drawn their activations, it takes one: that of
+ * the file's metadata `hyperparameters`.
  */
 export async function exportPytorch(job: ExportJob): Promise<void> {
-  const { architecture } = job.zoo
+  const { architecture, networks } = job.zoo
+  const varied = networks.some(({ hyperparameters }) => hyperparameters?.activation !== undefined)
   const tensors = pytorchTensors(architecture)
-  await writeFile(join(job.folder, 'network.py'), pytorchModule(architecture))
+  await writeFile(join(job.folder, 'network.py'), pytorchModule(architecture, varied))
   await writeStateDicts(
     job,
     ({ weights }) =>

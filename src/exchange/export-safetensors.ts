@@ -51,7 +51,7 @@ export async function writeStateDicts(
   const models = join(job.folder, 'models')
   await mkdir(models)
   for await (const network of job.networks()) {
-    const { class: name, index, seed, sha256, metrics } = network.record
+    const { class: name, index, seed, sha256, metrics, hyperparameters } = network.record
     await writeSafetensors(join(models, `${network.fileName}.safetensors`), tensorsOf(network), {
       ...metadata,
       class: name,
@@ -59,6 +59,7 @@ export async function writeStateDicts(
       seed: String(seed),
       sha256,
       metrics: JSON.stringify(metrics),
+      ...(hyperparameters && { hyperparameters: JSON.stringify(hyperparameters) }),
     })
   }
 }

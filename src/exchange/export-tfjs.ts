@@ -8,22 +8,21 @@ import { kerasLegacyModel } from './keras-model.js'
  * in Node.
  */
 export async function exportTfjs(job: ExportJob): Promise<void> {
-  const { architecture } = job.zoo
+  const { parameters } = job.zoo.architecture
   const models = join(job.folder, 'models')
   await mkdir(models)
-  const modelTopology = kerasLegacyModel(architecture)
-  const weights = architecture.parameters.map(({ layer, part, shape }) => ({
+  const weights = parameters.map(({ layer, part, shape }) => ({
     name: `${layer}/${part}`,
     shape,
     dtype: 'float32',
   }))
-  for await (const { fileName, record, weights: values } of job.networks()) {
+  for await (const { architecture, fileName, record, weights: values } of job.networks()) {
     const { class: name, index, seed, sha256, metrics } = record
     const model = {
       format: 'layers-model',
       generatedBy: 'weightzoo',
       convertedBy: null,
-      modelTopology,
+      modelTopology: kerasLegacyModel(architecture),
       weightsManifest: [{ paths: [`${fileName}.bin`], weights }],
       userDefinedMetadata: { class: name, index, seed, sha256, metrics },
     }

@@ -89,7 +89,7 @@ class ShardWriter {
 }
 
 /** Columns as the hub names types; the label's names make it a ClassLabel. */
-const HUB_TYPES = { text: 'string', integer: 'int64', number: 'float64', truth: 'bool' } as const
+const HUB_TYPES = { text: 'string', integer: 'int64', number: 'float64' } as const
 
 function datasetCard(zoo: Zoo, columns: readonly MetadataColumn[]): string {
   const { architecture, networks } = zoo
@@ -184,7 +184,7 @@ function howMade({ manifest, architecture }: Zoo): string {
   return `${network}
 - Images: ${images.name}, ${images.train} to train on, ${images.validation} to validate, ${images.shape.join(' x ')}.
 - Training set of a network: ${recipe.samplesPerNetwork} images, ${recipe.positiveFraction.map(percent).join(' to ')} of them of its class, drawn anew for every network.
-- Training: ${recipe.epochs} epochs, batch ${recipe.batchSize}, ${kind} ${JSON.stringify(settings)}, ${recipe.loss}, ${recipe.initializer} kernels and zero biases; the ${recipe.keep} epoch's weights are kept.
+- Training: ${recipe.epochs} epochs, batch ${recipe.batchSize}, ${kind} ${JSON.stringify(settings)}, ${recipe.loss}, ${recipe.initializer} kernels and zero biases; the ${recipe.keep} epoch's weights are kept.${recipe.vary ? `\n- Each network drew its own: \`${JSON.stringify(recipe.vary)}\`; the columns \`hyperparameter_*\` say what.` : ''}
 - Seed ${recipe.seed}. A network's weights follow bit for bit from recipe, seed, class, index, images (fingerprint
   \`${images.fingerprint}\`) and arithmetic (\`${arithmetic}\`).`
 }

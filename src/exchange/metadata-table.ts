@@ -1,14 +1,15 @@
+import type { HyperparameterName } from '../training/vary.js'
 import type { NetworkRecord } from '../zoo/ledger.js'
 import type { Zoo } from '../zoo/zoo.js'
 
 /** A column of what is known of each network, beside its weights. */
 export interface MetadataColumn {
   readonly name: string
-  readonly type: 'text' | 'integer' | 'number' | 'truth'
+  readonly type: 'text' | 'integer' | 'number'
   /** For people: the dataset card and the Croissant file say it. */
   readonly description: string
   /** `null` where a network has no such value. */
-  read(network: NetworkRecord): string | number | boolean | null
+  read(network: NetworkRecord): string | number | null
 }
 
 /** Parts that every export names, so that results from different tools compare. */
@@ -64,25 +65,20 @@ function column(
   return { name, type, description, read: network => known(read(network)) }
 }
 
-/** One column for each name among the networks' own hyperparameters, where a zoo has such. */
+/** One column for each hyperparameter that the networks have drawn, where a zoo varies some. */
 function hyperparameterColumns({ networks }: Zoo): MetadataColumn[] {
-  const given = networks.map(hyperparametersOf)
-  const names = new Set(given.flatMap(values => Object.keys(values)))
+  const drawn = networks.map(({ hyperparameters = {} }) => hyperparameters)
+  const names = new Set(drawn.flatMap(values => Object.keys(values) as HyperparameterName[]))
   return [...names].sort().map(name => {
-    const kinds = new Set(given.flatMap(({ [name]: value }) => (value == null ? [] : [typeof value])))
-    const type =
-      kinds.size !== 1 ? 'text' : kinds.has('number') ? 'number' : kinds.has('boolean') ? 'truth' : 'text'
-    return column(`hyperparameter_${name}`, type, `hyperparameter ${name}`, network => {
-      const value = hyperparametersOf(network)[name] ?? null
-      if (value === null || type !== 'text') return value as number | boolean | null
-      return typeof value === 'string' ? value : JSON.stringify(value)
-    })
+    const isNumber = drawn.every(({ [name]: value }) => typeof value !== 'string')
+    const read = ({ hyperparameters }: NetworkRecord) => hyperparameters?.[name] ?? null
+    return column(
+      `hyperparameter_${name}`,
+      isNumber ? 'number' : 'text',
+      `the ${name} that the network drew`,
+      read,
+    )
   })
-}
-
-function hyperparametersOf(network: NetworkRecord): Readonly<Record<string, unknown>> {
-  const { hyperparameters } = network as { hyperparameters?: Readonly<Record<string, unknown>> }
-  return hyperparameters ?? {}
 }
 
 /** The table as comma-separated values (RFC 4180 with line feeds), empty where a value is missing. */

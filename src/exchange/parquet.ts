@@ -16,8 +16,8 @@ export async function writeMetadataParquet(path: string, zoo: Zoo): Promise<void
  * A Parquet file of networks: columns of metadata and, where asked for, their weights as a last column of lists of
  * float32.
  *
- * hyparquet-writer does all but the lists: it takes values one by one, 75 ms for a LeNet-5. Here a network's weights are
- * one page whose bytes are those of the array, 100 times as fast.
+ * hyparquet-writer does all but the lists: it takes them value by value, which would be nearly all of an export's time.
+ * Here a network's weights are one page whose bytes are those of the array.
  */
 export class ParquetTable {
   private readonly writer: ReturnType<typeof fileWriter>
@@ -98,8 +98,6 @@ function schemaOf({ name, type }: MetadataColumn): SchemaElement {
       return { ...element, type: 'INT64' }
     case 'number':
       return { ...element, type: 'DOUBLE' }
-    case 'truth':
-      return { ...element, type: 'BOOLEAN' }
   }
 }
 

@@ -75,8 +75,11 @@ function moduleNames(architecture: Architecture): ReadonlyMap<string, string> {
   )
 }
 
-/** Python source of the nn.Module that the state_dicts are of. */
-export function pytorchModule(architecture: Architecture): string {
+/**
+ * Python source of the nn.Module that the state_dicts are of. `varied`: its activation is an argument, used in every layer
+ * but the last.
+ */
+export function pytorchModule(architecture: Architecture, varied: boolean): string {
   const { name, inputShape, layers } = architecture
   const [height, width, channels] = inputShape
   const names = moduleNames(architecture)
@@ -84,11 +87,14 @@ export function pytorchModule(architecture: Architecture): string {
     const made = moduleOf(layer)
     return made ? [`        self.${names.get(layer.name)} = ${made}`] : []
   })
-  const steps = layers.flatMap(layer => stepsOf(layer, names.get(layer.name)))
+  const steps = layers.flatMap(layer =>
+    stepsOf(layer, names.get(layer.name), varied && layer !== layers.at(-1)),
+  )
+  const argument = varied ? 'activation' : ''
   return `"""${name} in PyTorch, written by weightzoo for the state_dicts in models/.
 
     from safetensors.torch import load_file
-    network = Network()
+    network = Network(${argument})${varied ? "  # 'relu', ...: hyperparameter_activation in metadata.csv" : ''}
     network.load_state_dict(load_file('models/<network>.safetensors'))
     network.eval()(images)  # images [n, ${channels}, ${height}, ${width}], float32 from 0 to 1
 """
@@ -96,18 +102,22 @@ export function pytorchModule(architecture: Architecture): string {
 import torch
 from torch import nn
 from torch.nn import functional as F
-
+${varied ? ACTIVATIONS : ''}
 
 class Network(nn.Module):
-    def __init__(self):
+    def __init__(self${varied ? ', activation' : ''}):
         super().__init__()
-${modules.join('\n')}
+${[...(varied ? ['        self.activation = ACTIVATIONS[activation]'] : []), ...modules].join('\n')}
 
     def forward(self, x):
 ${steps.map(step => `        x = ${step}`).join('\n')}
         return x
 `
 }
+
+const ACTIVATIONS = `
+ACTIVATIONS = {'linear': nn.Identity(), 'relu': torch.relu, 'sigmoid': torch.sigmoid, 'tanh': torch.tanh}
+`
 
 function moduleOf(layer: Layer): string | undefined {
   if (layer.kind === 'dense') return `nn.Linear(${layer.inputShape[0]}, ${layer.units})`
@@ -116,13 +126,13 @@ function moduleOf(layer: Layer): string | undefined {
   return `nn.Conv2d(${inputShape[2]}, ${filters}, (${kernelSize.join(', ')}), stride=${strides})`
 }
 
-function stepsOf(layer: Layer, module: string | undefined): string[] {
+function stepsOf(layer: Layer, module: string | undefined, varied: boolean): string[] {
   switch (layer.kind) {
     case 'conv2d': {
       const [top, bottom, left, right] = layer.pad
       const padded =
         top + bottom + left + right > 0 ? `F.pad(x, (${left}, ${right}, ${top}, ${bottom}))` : 'x'
-      return [activated(`self.${module}(${padded})`, layer.activation)]
+      return [activated(`self.${module}(${padded})`, layer.activation, varied)]
     }
     case 'averagePooling2d':
       return [`F.avg_pool2d(x, ${layer.poolSize}, ${layer.strides})`]
@@ -131,11 +141,12 @@ function stepsOf(layer: Layer, module: string | undefined): string[] {
     case 'flatten':
       return ['torch.flatten(x, 1)']
     case 'dense':
-      return [activated(`self.${module}(x)`, layer.activation)]
+      return [activated(`self.${module}(x)`, layer.activation, varied)]
   }
 }
 
-function activated(value: string, activation: Activation): string {
+function activated(value: string, activation: Activation, varied: boolean): string {
+  if (varied) return `self.activation(${value})`
   if (activation === 'linear') return value
   return activation === 'softmax' ? `torch.softmax(${value}, 1)` : `torch.${activation}(${value})`
 }

@@ -194,19 +194,14 @@ describe('csv', () => {
 
   it('has a column for every hyperparameter that networks have, empty where one lacks it', async () => {
     const [first, ...others] = zoo.networks
-    const hyperparameters = { learningRate: 0.01, activation: 'relu', augment: true }
-    const varied = new Zoo(
-      zoo.path,
-      zoo.manifest,
-      [{ ...first!, hyperparameters }, ...others] as typeof zoo.networks,
-      [],
-    )
+    const hyperparameters = { learningRate: 0.01, activation: 'relu', seed: 3 }
+    const varied = new Zoo(zoo.path, zoo.manifest, [{ ...first!, hyperparameters }, ...others], [])
     const out = await exported('csv', varied)
     const lines = (await readFile(join(out, 'metadata.csv'), 'utf8')).trim().split('\n')
     expect(lines[0]).toMatch(
-      /,sha256,hyperparameter_activation,hyperparameter_augment,hyperparameter_learningRate$/,
+      /,sha256,hyperparameter_activation,hyperparameter_learningRate,hyperparameter_seed$/,
     )
-    expect(lines.filter(line => line.endsWith(',relu,true,0.01'))).toHaveLength(1)
+    expect(lines.filter(line => line.endsWith(',relu,0.01,3'))).toHaveLength(1)
     expect(lines.filter(line => line.endsWith(',,,'))).toHaveLength(3)
   })
 })

@@ -1,10 +1,11 @@
 """Reads what `weightzoo export` wrote, each format with the library that it is for:
 
-    python check_export.py <format> <folder> [<inputs.bin> <n>]
+    python check_export.py <format> <images> <folder> ...
 
-Prints one JSON object: {"reader": "numpy 2.4.6", "sha256": {"church_0": ...}}, the SHA-256 of each network's weights, put
-back into the order of zoo.json's parameter table, as float32. With inputs (n images as little-endian float32, [n, height,
-width, channels]) and a format that holds whole models, also {"probabilities": {"church_0": [p, ...]}}.
+Prints one JSON object: {"reader": "numpy 2.4.6", "folders": [{"sha256": {"church_0": ...}, "probabilities": {}}, ...]}:
+the SHA-256 of each network's weights, put back into the order of zoo.json's parameter table, as float32. With images above 0
+and a format that holds whole models, also what each network makes of so many images, whose values (row-major, [n, height,
+width, channels]) are i * 7919 % 256 / 255.
 
 For `huggingface` and `parquet` there is no zoo.json: the weights are in that order already, or not there.
 """
@@ -74,13 +75,18 @@ def read_keras_2(folder, inputs):
         yield name, flat(folder, keras_parts(again)), None if inputs is None else np.asarray(model(inputs))
 
 
+def activations(folder):
+    """What each network has drawn, where activations vary: {'church_0': 'relu', ...}."""
+    return {row['name']: row.get('hyperparameter_activation') for row in read_csv(folder)}
+
+
 def read_keras_weights(folder, inputs):
     import keras
 
-    model = keras.models.model_from_json((folder / 'model.json').read_text(encoding='utf-8'))
+    drawn = activations(folder)
     for name, path in models(folder, '.weights.h5'):
-        # A layer that was not loaded would keep the last network's weights.
-        model.set_weights([np.full_like(weights, np.nan) for weights in model.get_weights()])
+        config = folder / (f'model-{drawn[name]}.json' if drawn[name] else 'model.json')
+        model = keras.models.model_from_json(config.read_text(encoding='utf-8'))
         model.load_weights(path)
         yield name, flat(folder, keras_parts(model)), None if inputs is None else np.asarray(model(inputs))
 
@@ -93,8 +99,9 @@ def read_pytorch(folder, inputs):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     layers = [entry['layer'] for entry in manifest_of(folder)['parameters'] if entry['part'] == 'kernel']
+    drawn = activations(folder)
     for name, path in models(folder, '.safetensors'):
-        network = module.Network()
+        network = module.Network(drawn[name]) if drawn[name] else module.Network()
         network.load_state_dict(load_file(path))
         network.eval()
         probabilities = None
@@ -218,24 +225,30 @@ READERS = {
 }
 
 
-def main(kind, folder, inputs=None):
-    module, read = READERS[kind]
+def images_for(folder, count):
+    shape = manifest_of(folder)['recipe']['architecture']['inputShape']
+    values = np.arange(count * np.prod(shape)) * 7919 % 256
+    return (values / 255).astype(np.float32).reshape(count, *shape)
+
+
+def check(read, folder, count):
     hashes, probabilities = {}, {}
-    for name, weights, predicted in read(folder, inputs):
+    for name, weights, predicted in read(folder, images_for(folder, count) if count else None):
         assert name not in hashes, name
         hashes[name] = weights if isinstance(weights, str) else hashlib.sha256(weights.astype('<f4').tobytes()).hexdigest()
         if predicted is not None:
             probabilities[name] = [float(p) for p in predicted.ravel()]
+    return {'sha256': hashes, 'probabilities': probabilities}
+
+
+def main(kind, count, folders):
+    module, read = READERS[kind]
+    found = [check(read, Path(folder), count) for folder in folders]
     version = getattr(sys.modules.get(module), '__version__', '')
-    print(json.dumps({'reader': f'{module} {version}', 'sha256': hashes, 'probabilities': probabilities}))
+    print(json.dumps({'reader': f'{module} {version}', 'folders': found}))
 
 
 if __name__ == '__main__':
-    if len(sys.argv) not in (3, 5) or sys.argv[1] not in READERS:
-        sys.exit(f'usage: check_export.py <{"|".join(READERS)}> <folder> [<inputs.bin> <n>]')
-    folder = Path(sys.argv[2])
-    images = None
-    if len(sys.argv) == 5:
-        shape = manifest_of(folder)['recipe']['architecture']['inputShape']
-        images = np.fromfile(sys.argv[3], '<f4').reshape(int(sys.argv[4]), *shape)
-    main(sys.argv[1], folder, images)
+    if len(sys.argv) < 4 or sys.argv[1] not in READERS:
+        sys.exit(f'usage: check_export.py <{"|".join(READERS)}> <images> <folder> ...')
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3:])

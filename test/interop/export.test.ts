@@ -1,20 +1,19 @@
 import { execFile } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import * as tf from '@tensorflow/tfjs-core'
+import type { LayersModel } from '@tensorflow/tfjs-layers'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { type ExportFormat, exportZoo, generateImages, type Zoo } from '../../dist/index.js'
-import { fromRoot, pythonWith, sharedFolder, temporaryFolder, trainSmallZoo } from '../support.js'
+import { fromRoot, pythonWith, sharedFolder, trainSmallZoo } from '../support.js'
 
 // Every format is opened by the library that it is for, and the weights found there are hashed: test/interop/check_export.py.
 
 const run = promisify(execFile)
-const IMAGES = 5
 let zoos: Zoo[]
 const folder = sharedFolder()
 
-/** LeNet-5, and a network of everything that PyTorch counts in another order or pads on another side. */
+/** LeNet-5, and networks of everything that PyTorch counts in another order or pads on another side, each with its activation. */
 beforeAll(async () => {
   const images = generateImages({ classes: 10, trainPerClass: 30, validationPerClass: 8, size: 22, seed: 3 })
   const architecture = {
@@ -30,49 +29,45 @@ beforeAll(async () => {
       { kind: 'dense', units: 1, activation: 'sigmoid' },
     ],
   } as const
+  const vary = { activation: ['relu', 'tanh', 'sigmoid'], learningRate: [0.001, 0.01] } as const
   zoos = [
-    await trainSmallZoo(join(folder, 'lenet5')),
-    await trainSmallZoo(join(folder, 'odd'), { images, architecture }),
+    await trainSmallZoo(join(folder, 'lenet5'), { perClass: 1 }),
+    await trainSmallZoo(join(folder, 'odd'), { images, architecture, vary }),
   ]
 })
 
 interface Found {
   reader: string
-  sha256: Record<string, string>
-  probabilities: Record<string, number[]>
+  folders: { sha256: Record<string, string>; probabilities: Record<string, number[]> }[]
 }
 
-async function check(python: string, kind: string, path: string, inputs?: Float32Array): Promise<Found> {
-  const args = [fromRoot('test/interop/check_export.py'), kind, path]
-  if (inputs) {
-    const file = join(await temporaryFolder(), 'inputs.bin')
-    await writeFile(file, inputs)
-    args.push(file, String(IMAGES))
-  }
+/** Exports both zoos, and compares what Python finds: the hashes, and where the format holds models their outputs. */
+async function expectEqual(python: string, kind: string, format: ExportFormat, imageCount: number) {
+  const outs = zoos.map(zoo => join(folder, 'exports', zoo.architecture.name, kind))
+  for (const [i, zoo] of zoos.entries()) await exportZoo(zoo, { format, out: outs[i]! })
+  const args = [fromRoot('test/interop/check_export.py'), kind, String(imageCount), ...outs]
   const { stdout } = await run(python, args, { maxBuffer: 2 ** 26 })
-  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Found
-}
-
-/** Checks the hashes, and where the format holds models their outputs, of both zoos. */
-async function expectEqual(python: string, kind: string, format: ExportFormat, models: boolean) {
-  for (const zoo of zoos) {
-    const out = join(folder, zoo.architecture.name, kind)
-    await exportZoo(zoo, { format, out })
-    const { inputShape } = zoo.architecture
-    const size = IMAGES * inputShape.reduce((product, n) => product * n, 1)
-    const inputs = Float32Array.from({ length: size }, (_, i) => (i * 7919) % 256).map(value => value / 255)
-    const found = await check(python, kind, out, models ? inputs : undefined)
-    const hashes = zoo.networks.map(({ class: name, index, sha256 }) => [`${name}_${index}`, sha256])
-    expect(found.sha256, found.reader).toEqual(Object.fromEntries(hashes))
-    if (!models) continue
+  const { reader, folders } = JSON.parse(stdout.trim().split('\n').at(-1)!) as Found
+  for (const [i, zoo] of zoos.entries()) {
+    const { sha256, probabilities } = folders[i]!
+    const hashes = zoo.networks.map(({ class: name, index, sha256: hash }) => [`${name}_${index}`, hash])
+    expect(sha256, reader).toEqual(Object.fromEntries(hashes))
+    if (imageCount === 0) continue
     for (const { class: name, index } of zoo.networks) {
-      const model = await zoo.model(name, index)
-      const ours = (model.predict(tf.tensor4d(inputs, [IMAGES, ...inputShape])) as tf.Tensor).dataSync()
-      const theirs = found.probabilities[`${name}_${index}`]!
-      expect(theirs).toHaveLength(IMAGES)
-      for (const [i, p] of ours.entries()) expect(Math.abs(p - theirs[i]!)).toBeLessThan(1e-6)
+      const ours = outputsOf(await zoo.model(name, index), imageCount)
+      const theirs = probabilities[`${name}_${index}`]!
+      expect(theirs).toHaveLength(imageCount)
+      for (const [k, p] of ours.entries()) expect(Math.abs(p - theirs[k]!)).toBeLessThan(1e-6)
     }
   }
+}
+
+/** Of the images that check_export.py makes. */
+function outputsOf(model: LayersModel, imageCount: number): Float32Array {
+  const [, ...shape] = model.inputs[0]!.shape as number[]
+  const size = imageCount * shape.reduce((product, n) => product * n, 1)
+  const values = Float32Array.from({ length: size }, (_, i) => ((i * 7919) % 256) / 255)
+  return (model.predict(tf.tensor(values, [imageCount, ...shape])) as tf.Tensor).dataSync() as Float32Array
 }
 
 describe.each<[format: ExportFormat, module: string, kind?: string]>([
@@ -85,7 +80,7 @@ describe.each<[format: ExportFormat, module: string, kind?: string]>([
   ['huggingface', 'mlcroissant', 'croissant'],
 ])('%s, read by %s', (format, module, kind = format) => {
   const python = pythonWith(module)
-  it.skipIf(!python)('holds the weights byte for byte', () => expectEqual(python!, kind, format, false))
+  it.skipIf(!python)('holds the weights byte for byte', () => expectEqual(python!, kind, format, 0))
 })
 
 describe.each<[format: ExportFormat, module: string, kind?: string]>([
@@ -97,6 +92,6 @@ describe.each<[format: ExportFormat, module: string, kind?: string]>([
 ])('%s, read by %s', (format, module, kind = format) => {
   const python = pythonWith(module)
   it.skipIf(!python)('holds the weights byte for byte, and gives the same outputs to 1e-6', () =>
-    expectEqual(python!, kind, format, true),
+    expectEqual(python!, kind, format, 5),
   )
 })
