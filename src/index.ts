@@ -22,6 +22,14 @@
  * @module
  */
 
+export {
+  type Ensembles,
+  ensembles,
+  outputSimilarity,
+  type RocCurve,
+  rocCurve,
+  type Similarities,
+} from './analysis/behaviour.js'
 export type { StudyOptions } from './analysis/blocks.js'
 export { type DistanceOptions, type Distances, pairwiseDistances } from './analysis/distances.js'
 export {
@@ -151,6 +159,7 @@ export {
   OneVsAllSampler,
   type OneVsAllSamplerOptions,
 } from './sampling/one-vs-all-sampler.js'
+export type { CheckpointRule } from './training/checkpoints.js'
 export { jobFactory, type NetworkJob } from './training/create-job.js'
 export type {
   Engine,
@@ -177,9 +186,23 @@ export type {
   VaryOptions,
 } from './training/vary.js'
 export type { Finding } from './zoo/audit.js'
+export type { Checkpoints } from './zoo/checkpoint-file.js'
 export { type CompileOptions, compileZoo } from './zoo/compile.js'
-export type { FailureRecord, NetworkRecord, TrainingHistory } from './zoo/ledger.js'
-export type { ImportedZooManifest, ImportOrigin, TrainedZooManifest, ZooManifest } from './zoo/manifest.js'
+export type {
+  FailureRecord,
+  NetworkRecord,
+  StoredCheckpoints,
+  StoredOutputs,
+  TrainingHistory,
+} from './zoo/ledger.js'
+export type {
+  ImportedZooManifest,
+  ImportOrigin,
+  Stores,
+  TrainedZooManifest,
+  ZooManifest,
+} from './zoo/manifest.js'
+export { Outputs } from './zoo/outputs.js'
 export type { TrainingProgress } from './zoo/progress.js'
 export {
   arrayRows,

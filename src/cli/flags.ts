@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander'
+import type { CheckpointRule } from '../index.js'
 import { EXIT } from './exit.js'
 
 // What commands share: flags turned into values, and Ctrl-C.
@@ -52,4 +53,14 @@ export function share(text: string): number {
   const value = Number(text)
   if (text.trim() !== '' && value >= 0 && value <= 1) return value
   throw new InvalidArgumentError('needs a number from 0 to 1.')
+}
+
+/** `all`, `every:5` or `0,1,10`. */
+export function checkpointRule(text: string): CheckpointRule {
+  if (text === 'all') return text
+  const every = /^every:(\d+)$/.exec(text)
+  if (every) return { every: Number(every[1]) }
+  const epochs = text.split(',').map(Number)
+  if (epochs.every(Number.isSafeInteger)) return epochs
+  throw new InvalidArgumentError('needs all, every:<n>, or epochs separated by commas, e.g. 0,1,10.')
 }

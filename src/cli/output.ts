@@ -143,9 +143,12 @@ export function csv(rows: readonly (readonly (string | number | null)[])[]): str
 
 /** What lies in a zoo directory, a line a file. */
 export function filesOf(zoo: Zoo): string {
+  const { stores } = zoo.manifest
   const rows = [
     ['zoo.json', 'recipe, parameter table, fingerprint of the images'],
     ['models/', `${count(zoo.allNetworks.length)} networks, Keras 3 .weights.h5`],
+    ...(stores?.checkpoints ? [['checkpoints/', 'weights of other epochs, a file a network']] : []),
+    ...(stores?.outputs ? [['outputs.f32', 'probabilities on the validation images, a row a network']] : []),
     ['ledger.jsonl', 'metrics, history and hash of every network'],
     ['metrics.csv', "the paper's table, one line a network"],
     [

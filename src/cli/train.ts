@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander'
 import {
+  type CheckpointRule,
   generateImages,
   type ImageSet,
   type Initializer,
@@ -10,7 +11,7 @@ import {
   type Zoo,
 } from '../index.js'
 import { EXIT } from './exit.js'
-import { fractionRange, interruptSignal, list, positiveNumber, wholeNumber } from './flags.js'
+import { checkpointRule, fractionRange, interruptSignal, list, positiveNumber, wholeNumber } from './flags.js'
 import { type ImageFlags, loadImages, PUBLISHED, withImageFlags } from './images.js'
 import { count, duration, filesOf, metricsTable, StatusLine, trainingStatus } from './output.js'
 import { variation } from './vary.js'
@@ -32,6 +33,8 @@ interface TrainFlags extends ImageFlags {
   engine: 'auto' | 'native' | 'wasm' | 'tfjs'
   concurrency?: number
   retryFailed?: boolean
+  checkpoints?: CheckpointRule
+  outputs?: boolean
 }
 
 /** `weightzoo train` and `weightzoo demo`. */
@@ -95,6 +98,12 @@ function withTrainFlags(command: Command, perClass: number, epochs: number): Com
       'networks trained side by side (default: the number of cores)',
       wholeNumber(1),
     )
+    .option(
+      '--checkpoints <epochs>',
+      'keep the weights of other epochs too: all, every:5, or a list such as 0,1,10 (0: the initialisation)',
+      checkpointRule,
+    )
+    .option('--outputs', "keep every network's probabilities on the validation images")
     .option('--retry-failed', 'train networks again that failed before')
     .option('--quiet', 'print nothing but errors')
 }
@@ -114,6 +123,8 @@ async function train(flags: TrainFlags, images: ImageSet): Promise<Zoo> {
     initializer: flags.initializer,
     vary: flags.vary,
     retryFailed: flags.retryFailed,
+    checkpoints: flags.checkpoints,
+    outputs: flags.outputs,
     samplesPerNetwork: samples,
     positiveFraction,
     classes,

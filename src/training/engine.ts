@@ -148,6 +148,8 @@ export interface TrainingControl {
   readonly signal?: AbortSignal | undefined
   /** Called after every epoch, in order. */
   readonly onEpoch?: ((epoch: EpochRecord) => void) | undefined
+  /** Hand over the weights after so many epochs, too; ascending, 0 for the initial weights. Default: none. */
+  readonly checkpoints?: readonly number[] | undefined
 }
 
 /** Losses are means over samples; accuracies are shares of samples (probability > 0.5, or the largest logit). */
@@ -171,4 +173,6 @@ export interface TrainingResult {
   readonly history: readonly EpochRecord[]
   /** The network's outputs (probabilities) on the validation split with `weights`; `[validation.count, outputs]`. */
   readonly validationOutputs: Float32Array<ArrayBuffer>
+  /** Weights after the epochs of {@link TrainingControl.checkpoints}; `[checkpoints, parameterCount]`, empty for none. */
+  readonly checkpoints: Float32Array<ArrayBuffer>
 }

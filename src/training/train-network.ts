@@ -6,6 +6,8 @@ export interface TrainingWatch {
   /** Asked before every batch. */
   aborted(): boolean
   onEpoch(record: EpochRecord): void
+  /** Epochs after which to keep the weights, ascending; 0 is before the first. */
+  readonly checkpoints?: readonly number[] | undefined
 }
 
 /**
@@ -17,7 +19,15 @@ export function trainNetwork(backend: EngineBackend, job: TrainingJob, watch: Tr
   const trainer = backend.createTrainer(job)
   try {
     const history: EpochRecord[] = []
-    let kept: Omit<TrainingResult, 'history'> | undefined
+    const { parameterCount } = job.architecture
+    const wanted = watch.checkpoints ?? []
+    const checkpoints = new Float32Array(wanted.length * parameterCount)
+    const keepCheckpoint = (epochs: number) => {
+      const row = wanted.indexOf(epochs)
+      if (row >= 0) checkpoints.set(trainer.weights(), row * parameterCount)
+    }
+    let kept: Pick<TrainingResult, 'weights' | 'epoch' | 'validationOutputs'> | undefined
+    keepCheckpoint(0)
     for (let epoch = 0; epoch < job.epochs; epoch++) {
       const training = runEpoch(trainer, job, epoch, watch)
       const { outputs, ...validation } = trainer.evaluate()
@@ -40,12 +50,13 @@ export function trainNetwork(backend: EngineBackend, job: TrainingJob, watch: Tr
       }
       const lowest = Math.min(...history.map(past => past.validationLoss))
       history.push(record)
+      keepCheckpoint(epoch + 1)
       watch.onEpoch(record)
       if (job.keep === 'last' ? epoch === job.epochs - 1 : record.validationLoss < lowest) {
         kept = { weights: trainer.weights(), epoch, validationOutputs: outputs }
       }
     }
-    return { ...kept!, history }
+    return { ...kept!, history, checkpoints }
   } finally {
     trainer.dispose()
   }

@@ -12,6 +12,7 @@ import { type Hdf5Writer, openHdf5, writeHdf5 } from './hdf5.js'
 import type { NetworkRecord } from './ledger.js'
 import { withLock } from './lock.js'
 import { isSealed } from './manifest.js'
+import { attachTable } from './parameter-table.js'
 import { arraySource, layerRange, type RowInfo } from './weight-matrix.js'
 import { openZoo, type Zoo } from './zoo.js'
 
@@ -195,34 +196,6 @@ function startLayerwise(file: Hdf5Writer, zoo: Zoo): BlockWriter {
 const ROW_CHUNK_BYTES = 4
 /** Layerwise chunks hold several networks: 256 KiB is a good size for HDF5's chunk cache of 1 MiB. */
 const LAYER_CHUNK_BYTES = 256 * 1024
-
-function attachTable(file: Hdf5Writer, dataset: string, parameters: readonly ParameterEntry[]): void {
-  file.attribute(
-    'layer',
-    parameters.map(({ layer }) => layer),
-    dataset,
-  )
-  file.attribute(
-    'part',
-    parameters.map(({ part }) => part),
-    dataset,
-  )
-  file.attribute(
-    'shape',
-    parameters.map(({ shape }) => JSON.stringify(shape)),
-    dataset,
-  )
-  file.attribute(
-    'offset',
-    Int32Array.from(parameters, ({ offset }) => offset),
-    dataset,
-  )
-  file.attribute(
-    'size',
-    Int32Array.from(parameters, ({ size }) => size),
-    dataset,
-  )
-}
 
 /** Reads the weights of networks block by block; every one is checked against the ledger. */
 export async function forEachBlock(

@@ -10,6 +10,7 @@ export const ZOO_FILES = {
   manifest: 'zoo.json',
   ledger: 'ledger.jsonl',
   models: 'models',
+  checkpoints: 'checkpoints',
   metrics: 'metrics.csv',
   modelwise: 'modelwise.h5',
   layerwise: 'layerwise.h5',
@@ -27,6 +28,11 @@ export function networkName(className: string, index: number): string {
 /** Where a network's weights lie in a zoo directory. */
 export function modelPath(zooPath: string, className: string, index: number): string {
   return join(zooPath, ZOO_FILES.models, `${networkName(safeName(className), index)}.weights.h5`)
+}
+
+/** Where a network's checkpoints lie. */
+export function checkpointPath(zooPath: string, className: string, index: number): string {
+  return join(zooPath, ZOO_FILES.checkpoints, `${networkName(safeName(className), index)}.h5`)
 }
 
 /**

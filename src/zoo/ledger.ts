@@ -42,8 +42,29 @@ export interface NetworkRecord extends LedgerBase {
   readonly positiveFraction: number
   /** Epoch whose weights were kept, from 0. */
   readonly epoch: number
+  /** Of zoos that keep checkpoints. */
+  readonly checkpoints?: StoredCheckpoints
+  /** Of zoos that keep outputs. */
+  readonly outputs?: StoredOutputs
   /** One number an epoch. */
   readonly history: TrainingHistory
+}
+
+/** What the ledger says of a network's file of checkpoints. */
+export interface StoredCheckpoints {
+  /** Epochs trained, ascending: 0 is the initialisation. */
+  readonly epochs: readonly number[]
+  /** SHA-256 (hex) of the file. */
+  readonly fileSha256: string
+}
+
+/** Where a network's outputs on the validation split lie. */
+export interface StoredOutputs {
+  readonly file: string
+  /** Counted from 0; as long as there are validation images. */
+  readonly row: number
+  /** SHA-256 (hex) of the row. */
+  readonly sha256: string
 }
 
 /** A network that could not be trained, and why. */

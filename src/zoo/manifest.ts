@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { ArchitectureSpec, ParameterEntry } from '../architecture/architecture.js'
 import { reasonOf, ZooError } from '../errors.js'
 import { isCount } from '../options.js'
+import type { CheckpointRule } from '../training/checkpoints.js'
 import type { Recipe } from '../training/recipe.js'
 import { writeWhole, ZOO_FILES } from './files.js'
 import { seal, sealState, withoutCheck } from './seal.js'
@@ -37,6 +38,8 @@ export interface TrainedZooManifest extends ManifestBase {
   }
   /** What the bits of the weights depend on beside the recipe: the engine's arithmetic, in its own words. */
   readonly arithmetic: string
+  /** What networks keep beside their last weights; absent where that is nothing. */
+  readonly stores?: Stores
   readonly imported?: undefined
 }
 
@@ -46,6 +49,16 @@ export interface ImportedZooManifest extends ManifestBase {
   readonly recipe?: undefined
   readonly images?: undefined
   readonly arithmetic?: undefined
+  readonly stores?: undefined
+}
+
+/** What a zoo's networks keep beside their last weights. */
+export interface Stores {
+  readonly checkpoints?: CheckpointRule
+  readonly outputs?: {
+    /** Class of every validation image, one byte each, in base64. */
+    readonly validationLabels: string
+  }
 }
 
 /** Where an imported zoo's networks come from. */
@@ -120,7 +133,7 @@ export function parseManifest(path: string, text: string): ZooManifest {
 }
 
 function checkFields(path: string, manifest: ZooManifest): void {
-  const { imported, recipe, images, classNames, plan } = manifest
+  const { imported, recipe, stores, images, classNames, plan } = manifest
   const isText = (value: unknown) => typeof value === 'string'
   const checks: [name: string, ok: boolean][] = [
     ['classNames', Array.isArray(classNames) && classNames.every(isText)],
@@ -130,6 +143,8 @@ function checkFields(path: string, manifest: ZooManifest): void {
           ['recipe', isRecord(recipe)],
           ['recipe.architecture', isRecord(recipe?.architecture)],
           ['recipe.optimizer', isRecord(recipe?.optimizer)],
+          ['stores', stores === undefined || isRecord(stores)],
+          ['stores.outputs', !stores?.outputs || isText(stores.outputs.validationLabels)],
           ['images', isRecord(images) && isText(images.name) && isText(images.fingerprint)],
           ['images.shape', Array.isArray(images?.shape) && images.shape.every(isCount)],
         ] as [string, boolean][])
@@ -168,6 +183,8 @@ export function differences(wanted: TrainedZooManifest, present: TrainedZooManif
     ),
     ...compare('images', wanted.images.fingerprint?.slice(0, 12), present.images.fingerprint?.slice(0, 12)),
     ...compare('arithmetic', wanted.arithmetic, present.arithmetic),
+    ...compare('checkpoints', wanted.stores?.checkpoints ?? 'none', present.stores?.checkpoints ?? 'none'),
+    ...compare('outputs', Boolean(wanted.stores?.outputs), Boolean(present.stores?.outputs)),
   ]
 }
 

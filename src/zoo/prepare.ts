@@ -3,6 +3,8 @@ import { join } from 'node:path'
 import { describeArchitecture } from '../architecture/architecture.js'
 import { reasonOf, ZooError } from '../errors.js'
 import type { ImageSet } from '../images/image-set.js'
+import { invalidOption } from '../options.js'
+import { resolveCheckpoints } from '../training/checkpoints.js'
 import type { Engine } from '../training/engine.js'
 import type { Recipe } from '../training/recipe.js'
 import { isAbandoned, isTemporary, makeFolder, ZOO_FILES } from './files.js'
@@ -13,6 +15,7 @@ import {
   FORMAT_VERSION,
   isSealed,
   readManifest,
+  type Stores,
   type TrainedZooManifest,
   trainedManifest,
   writeManifest,
@@ -20,9 +23,16 @@ import {
 import { mendLedgers, sealLedger } from './mend.js'
 import type { Plan } from './plan.js'
 import type { Shard } from './shard.js'
+import type { TrainZooOptions } from './train-zoo.js'
 
 /** The manifest of a zoo about to be trained. */
-export function manifestOf(recipe: Recipe, images: ImageSet, plan: Plan, engine: Engine): TrainedZooManifest {
+export function manifestOf(
+  recipe: Recipe,
+  images: ImageSet,
+  plan: Plan,
+  engine: Engine,
+  stores: Stores | undefined,
+): TrainedZooManifest {
   const { parameters, parameterCount } = describeArchitecture(recipe.architecture)
   return {
     format: 'weightzoo',
@@ -40,6 +50,22 @@ export function manifestOf(recipe: Recipe, images: ImageSet, plan: Plan, engine:
       fingerprint: images.fingerprint,
     },
     arithmetic: engine.arithmetic,
+    ...(stores && { stores }),
+  }
+}
+
+/** What networks are to keep beside their last weights; `undefined` for nothing. */
+export function storesOf(
+  { checkpoints, outputs = false }: Pick<TrainZooOptions, 'checkpoints' | 'outputs'>,
+  recipe: Recipe,
+  images: ImageSet,
+): Stores | undefined {
+  if (typeof outputs !== 'boolean') throw invalidOption('outputs', outputs, 'needs true or false')
+  if (checkpoints === undefined && !outputs) return undefined
+  const validationLabels = Buffer.from(images.validation.labels).toString('base64')
+  return {
+    ...(checkpoints !== undefined && { checkpoints: resolveCheckpoints(checkpoints, recipe) }),
+    ...(outputs && { outputs: { validationLabels } }),
   }
 }
 
@@ -79,6 +105,7 @@ export async function prepareDirectory(
     }
     await removeUnfinished(out)
     await makeDirectory(join(out, ZOO_FILES.models))
+    if (wanted.stores?.checkpoints) await makeDirectory(join(out, ZOO_FILES.checkpoints))
     if (present && !isSealed(present)) await raiseFormat(out, manifest, shard)
     if (JSON.stringify(manifest) !== JSON.stringify(present)) await writeManifest(out, manifest)
   })
@@ -114,7 +141,7 @@ async function raiseFormat(out: string, manifest: TrainedZooManifest, shard?: Sh
 
 /** Files that a crash left half-written; nothing reads them. Those of processes at work stay. */
 export async function removeUnfinished(out: string): Promise<void> {
-  for (const folder of [out, join(out, ZOO_FILES.models)]) {
+  for (const folder of [out, join(out, ZOO_FILES.models), join(out, ZOO_FILES.checkpoints)]) {
     const names = await readdir(folder).catch(() => [])
     for (const name of names.filter(isTemporary)) {
       const path = join(folder, name)

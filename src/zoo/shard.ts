@@ -16,6 +16,13 @@ export function ledgerName(shard?: Shard): string {
   return shard ? `ledger.${shard.number}-of-${shard.of}.jsonl` : ZOO_FILES.ledger
 }
 
+/** The file of networks' outputs that goes with a ledger. */
+export function outputsName(shard?: Shard): string {
+  return ledgerName(shard)
+    .replace(/^ledger/, 'outputs')
+    .replace(/jsonl$/, 'f32')
+}
+
 /** The lock of who appends to a ledger file. */
 export function lockName(ledger: string): string {
   return ledger === ZOO_FILES.ledger

@@ -1,15 +1,18 @@
 import { isZooError, reasonOf } from '../errors.js'
+import { checkpointEpochs } from '../training/checkpoints.js'
 import { jobFactory, type NetworkJob } from '../training/create-job.js'
 import type { Engine, TrainingResult } from '../training/engine.js'
 import { binaryMetrics } from '../training/metrics.js'
-import type { Recipe } from '../training/recipe.js'
-import { digestFile, modelPath, networkName, weightsHash } from './files.js'
+import { writeCheckpoints } from './checkpoint-file.js'
+import { checkpointPath, digestFile, modelPath, networkName, weightsHash } from './files.js'
 import { type LedgerRecord, LedgerWriter, type NetworkRecord, readLedger, toHistory } from './ledger.js'
 import type { Lock } from './lock.js'
+import type { Stores, TrainedZooManifest } from './manifest.js'
 import { writeModelFile } from './model-file.js'
+import { OutputsReader, OutputsWriter } from './outputs.js'
 import { inTurns, interruptedAfter, type NetworkId, type Plan } from './plan.js'
 import { ProgressMeter, type TrainingProgress } from './progress.js'
-import { ledgerName, shareOf } from './shard.js'
+import { ledgerName, outputsName, shareOf } from './shard.js'
 import type { TrainZooOptions } from './train-zoo.js'
 
 /**
@@ -18,7 +21,7 @@ import type { TrainZooOptions } from './train-zoo.js'
  */
 export async function trainMissing(
   options: TrainZooOptions,
-  recipe: Recipe,
+  { recipe, stores = {} }: TrainedZooManifest,
   plan: Plan,
   engine: Engine,
   lock: Lock,
@@ -26,12 +29,14 @@ export async function trainMissing(
   const { images, out, onProgress = () => {} } = options
   const share = shareOf(inTurns(plan), options.shard)
   const meter = new ProgressMeter(engine, share.length)
-  const waiting = await stillToTrain(share, options, meter)
+  const records = await readLedger(out, { sealed: true, lenient: true })
+  const waiting = await stillToTrain(share, records, stores, options, meter)
   const createJob = jobFactory(recipe, images)
   // One lane for each place in the engine. The first error that is not a network's own stops them all.
   const stop = new AbortController()
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal
   const ledger = await LedgerWriter.open(out, ledgerName(options.shard))
+  const outputs = stores.outputs && (await OutputsWriter.open(out, outputsName(options.shard), records))
 
   const trainOne = async ({ className, index, attempt }: Waiting): Promise<void> => {
     const name = networkName(className, index)
@@ -50,10 +55,12 @@ export async function trainMissing(
         meter.advance(name, (epoch + 1) / network.job.epochs)
         onProgress(meter.now())
       }
-      const result = await engine.train(network.job, { signal, onEpoch })
+      const checkpoints = stores.checkpoints && checkpointEpochs(stores.checkpoints, network.job.epochs)
+      const result = await engine.train(network.job, { signal, onEpoch, checkpoints })
       // What is written into a directory that is gone, or another process's by now, would be lost or do harm.
       await lock.check()
-      const record = await writeNetwork(out, recordOf(line(), network, result), network, result)
+      const trained = recordOf(line(), network, result)
+      const record = await writeNetwork(out, trained, network, result, { checkpoints, outputs })
       await ledger.append(record)
       meter.end(name, 'finished')
       onProgress(meter.now(record))
@@ -88,6 +95,7 @@ export async function trainMissing(
     return meter.now()
   } finally {
     await ledger.close()
+    await outputs?.close()
   }
 }
 
@@ -102,33 +110,55 @@ interface Waiting extends NetworkId {
  */
 async function stillToTrain(
   share: readonly NetworkId[],
-  { out, retryFailed = false, signal, onProgress }: TrainZooOptions,
+  records: readonly LedgerRecord[],
+  stores: Stores,
+  { out, images, retryFailed = false, signal, onProgress }: TrainZooOptions,
   meter: ProgressMeter,
 ): Promise<Waiting[]> {
-  const records = await readLedger(out, { sealed: true, lenient: true })
   const byName = new Map(records.map(record => [networkName(record.class, record.index), record]))
+  const stored = new OutputsReader(out, images.validation.count)
+  const outcomeOf = async (record: LedgerRecord) => {
+    if (record.status === 'failed') return 'failed'
+    return (await isWhole(record, out, stores, stored)) ? 'finished' : 'damaged'
+  }
   const waiting: Waiting[] = []
   let told = performance.now()
-  for (const [position, id] of share.entries()) {
-    if (signal?.aborted) throw interruptedAfter(0, share.length)
-    const record = byName.get(networkName(id.className, id.index))
-    const outcome = record && (await outcomeOf(record, out))
-    if (outcome === 'finished' || (outcome === 'failed' && !retryFailed)) meter.settle(outcome)
-    else waiting.push({ ...id, attempt: record ? (record.attempt ?? 1) + 1 : 1 })
-    if (performance.now() - told < CHECKING_INTERVAL) continue
-    told = performance.now()
-    onProgress?.({ ...meter.now(), stage: 'checking', checked: position + 1 })
+  try {
+    for (const [position, id] of share.entries()) {
+      if (signal?.aborted) throw interruptedAfter(0, share.length)
+      const record = byName.get(networkName(id.className, id.index))
+      const outcome = record && (await outcomeOf(record))
+      if (outcome === 'finished' || (outcome === 'failed' && !retryFailed)) meter.settle(outcome)
+      else waiting.push({ ...id, attempt: record ? (record.attempt ?? 1) + 1 : 1 })
+      if (performance.now() - told < CHECKING_INTERVAL) continue
+      told = performance.now()
+      onProgress?.({ ...meter.now(), stage: 'checking', checked: position + 1 })
+    }
+    return waiting
+  } finally {
+    await stored.close()
   }
-  return waiting
 }
 
 /** Milliseconds between two words on how far the checking of files is; 1,000 LeNet-5 take less. */
 const CHECKING_INTERVAL = 1000
 
-async function outcomeOf(record: LedgerRecord, out: string): Promise<'finished' | 'failed' | 'damaged'> {
-  if (record.status === 'failed') return 'failed'
-  const digest = await digestFile(modelPath(out, record.class, record.index)).catch(() => undefined)
-  return digest?.sha256 === record.fileSha256 ? 'finished' : 'damaged'
+/** Whether all that a network is to have is there, and is what its line says. */
+async function isWhole(
+  record: NetworkRecord,
+  out: string,
+  { checkpoints, outputs }: Stores,
+  stored: OutputsReader,
+): Promise<boolean> {
+  const { class: className, index } = record
+  const holds = async (path: string, sha256: string | undefined) =>
+    (await digestFile(path).catch(() => undefined))?.sha256 === sha256
+  if (!(await holds(modelPath(out, className, index), record.fileSha256))) return false
+  if (checkpoints) {
+    const { fileSha256 } = record.checkpoints ?? {}
+    if (!fileSha256 || !(await holds(checkpointPath(out, className, index), fileSha256))) return false
+  }
+  return !outputs || (await stored.read(record).catch(() => undefined)) !== undefined
 }
 
 type LineStart = Pick<LedgerRecord, 'class' | 'index' | 'seed' | 'seconds' | 'engine' | 'attempt'>
@@ -155,19 +185,22 @@ function recordOf(
   }
 }
 
-/** Writes a network's files and adds their checksums to its line, which comes after them. */
+/** Writes all that is kept of a network and adds its checksums to its line, which comes after it. */
 async function writeNetwork(
   out: string,
   record: NetworkRecord,
-  { job }: NetworkJob,
-  { weights }: TrainingResult,
+  { job: { architecture } }: NetworkJob,
+  { weights, validationOutputs, checkpoints }: TrainingResult,
+  wanted: { checkpoints?: readonly number[] | undefined; outputs?: OutputsWriter | undefined },
 ): Promise<NetworkRecord> {
   const { class: className, index } = record
-  const { sha256: fileSha256 } = await writeModelFile(
-    modelPath(out, className, index),
-    job.architecture,
-    weights,
-    record,
-  )
-  return { ...record, fileSha256 }
+  const path = checkpointPath(out, className, index)
+  const stored = {
+    ...(wanted.checkpoints && {
+      checkpoints: await writeCheckpoints(path, architecture, wanted.checkpoints, checkpoints, record),
+    }),
+    ...(wanted.outputs && { outputs: await wanted.outputs.append(validationOutputs) }),
+  }
+  const model = await writeModelFile(modelPath(out, className, index), architecture, weights, record)
+  return { ...record, ...stored, fileSha256: model.sha256 }
 }

@@ -9,6 +9,7 @@ import type { ZooManifest } from './manifest.js'
 import { repeatMetrics, repeatTraining } from './repeat.js'
 import { verifyCompiled } from './verify-compiled.js'
 import { listFiles, verifyLedgers, verifyManifest, verifyModels, verifyRest } from './verify-files.js'
+import { verifyStored } from './verify-stored.js'
 import { Zoo, zooOf } from './zoo.js'
 
 /** Options of {@link verifyZoo}. */
@@ -79,6 +80,7 @@ export async function verifyZoo(zoo: Zoo | string, options: VerifyOptions = {}):
   const records = await verifyLedgers(audit, manifest)
   await verifyModels(audit, manifest, records, options)
   const opened = manifest && zooWith(path, manifest, records)
+  if (opened) await verifyStored(audit, opened)
   if (opened) await verifyCompiled(audit, opened, options)
   verifyRest(audit, files)
 

@@ -10,10 +10,12 @@ import { toLayersModel } from '../architecture/to-layers-model.js'
 import { ZooError } from '../errors.js'
 import { checkOptionNames, invalidOption, suggestion } from '../options.js'
 import type { Metrics } from '../training/metrics.js'
-import { modelPath, networkName, weightsHash } from './files.js'
+import { type Checkpoints, readCheckpoints } from './checkpoint-file.js'
+import { checkpointPath, modelPath, networkName, weightsHash } from './files.js'
 import { type FailureRecord, type LedgerRecord, type NetworkRecord, readLedger } from './ledger.js'
 import { architectureOf, isSealed, readManifest, type ZooManifest } from './manifest.js'
 import { readModelFile } from './model-file.js'
+import { Outputs, OutputsReader } from './outputs.js'
 
 /** Which networks {@link Zoo.select} keeps; all conditions must hold. */
 export interface Selection {
@@ -153,6 +155,55 @@ export class Zoo {
       return { shape: entry.shape, data: weights.subarray(entry.offset, entry.offset + entry.size) }
     }
     return { kernel: part('kernel'), bias: part('bias') }
+  }
+
+  /**
+   * One network's weights after some of its epochs, the initialisation among them; of zoos trained with `checkpoints`.
+   *
+   * @example
+   * const { epochs, at } = await zoo.checkpoints('church', 3)
+   * at(0) // Float32Array(91481), before training
+   *
+   * @throws ZooError `zoo` where none were kept, or naming the file that is missing, truncated or altered.
+   */
+  async checkpoints(className: string, index: number): Promise<Checkpoints> {
+    const { checkpoints } = this.network(className, index)
+    if (!checkpoints) {
+      const why = 'has no checkpoints; train one with checkpoints: "all" (--checkpoints all)'
+      throw new ZooError('zoo', `${this.path} ${why}`, { path: this.path })
+    }
+    return readCheckpoints(checkpointPath(this.path, className, index), this.architecture, checkpoints)
+  }
+
+  /**
+   * What the networks said of the validation images, as it was kept in training; of zoos trained with `outputs: true`.
+   * Rows are in the order of `networks`. In memory: 16 kB a network with Imagenette, 157 MB for 10,000.
+   *
+   * @example
+   * const outputs = await zoo.select({ class: 'church' }).outputs()
+   * outputs.row(3)                                     // Float32Array(3925), the probabilities of network 3
+   * rocCurve(outputs.row(3), outputs.targets(3)).auc
+   *
+   * @throws ZooError `zoo` where none were kept, or naming the file whose row is missing or altered.
+   */
+  async outputs(): Promise<Outputs> {
+    const { stores } = this.manifest
+    if (!stores?.outputs) {
+      const why = 'has no stored outputs; train one with outputs: true (--outputs)'
+      throw new ZooError('zoo', `${this.path} ${why}`, { path: this.path })
+    }
+    const imageLabels = new Uint8Array(Buffer.from(stores.outputs.validationLabels, 'base64'))
+    const images = imageLabels.length
+    const data = new Float32Array(this.networks.length * images)
+    const reader = new OutputsReader(this.path, images)
+    try {
+      for (const [row, network] of this.networks.entries()) data.set(await reader.read(network), row * images)
+    } finally {
+      await reader.close()
+    }
+    const names = this.networks.map(network => networkName(network.class, network.index))
+    const labels = Int32Array.from(this.networks, network => this.classNames.indexOf(network.class))
+    return new Outputs(names, labels, this.classNames, imageLabels, data)
   }
 
   /**

@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest'
 import { describeArchitecture } from '../../dist/architecture/architecture.js'
+import { checkpointEpochs } from '../../dist/training/checkpoints.js'
 import type { EngineBackend, TrainingJob } from '../../dist/training/engine.js'
 import { trainNetwork } from '../../dist/training/train-network.js'
 import { imagesOf } from '../sampling/images.js'
@@ -25,6 +26,12 @@ function jobOf(epochs: number, keep: 'last' | 'best' = 'last'): TrainingJob {
     epochs,
     keep,
   }
+}
+
+/** A job of a network with one weight, as the fake backend has. */
+const oneWeight = (epochs: number) => {
+  const job = jobOf(epochs)
+  return { ...job, architecture: { ...job.architecture, parameterCount: 1 } }
 }
 
 /** A backend whose mean validation losses are given, and whose weights and outputs are the epoch's number. */
@@ -68,6 +75,26 @@ describe('the kept epoch', () => {
     expect([...result.weights]).toEqual([epoch])
     expect([...result.validationOutputs]).toEqual([epoch])
     expect(result.history.map(({ validationLoss }) => validationLoss)).toEqual(losses)
+  })
+})
+
+describe('checkpoints', () => {
+  it.each([
+    [
+      [0, 1, 2, 3],
+      [-1, 0, 1, 2],
+    ],
+    [[2], [1]],
+    [[], []],
+  ])('after epochs %j are the weights then', (checkpoints, weights) => {
+    const result = trainNetwork(fakeBackend([3, 1, 2]).backend, oneWeight(3), { ...watch, checkpoints })
+    expect([...result.checkpoints]).toEqual(weights)
+  })
+
+  it('of a rule are those that the network reaches', () => {
+    expect(checkpointEpochs('all', 3)).toEqual([0, 1, 2, 3])
+    expect(checkpointEpochs({ every: 2 }, 5)).toEqual([0, 2, 4, 5])
+    expect(checkpointEpochs([0, 2, 7], 5)).toEqual([0, 2])
   })
 })
 

@@ -20,7 +20,7 @@ export type WorkerRequest = Work & {
 }
 
 type Work =
-  | { kind: 'train'; job: Plain<TrainingJob> }
+  | { kind: 'train'; job: Plain<TrainingJob>; checkpoints: readonly number[] }
   | { kind: 'evaluate'; job: Plain<EvaluationJob> & SharedEvaluation }
 
 type Plain<Job> = Omit<Job, 'architecture'> & { architecture: ArchitectureSpec }
@@ -119,8 +119,9 @@ export class WorkerEngine implements Engine {
     return this.threads.length
   }
 
-  async train(job: TrainingJob, { signal, onEpoch }: TrainingControl = {}): Promise<TrainingResult> {
-    const work: Work = { kind: 'train', job: { ...job, architecture: job.architecture.spec } }
+  async train(job: TrainingJob, control: TrainingControl = {}): Promise<TrainingResult> {
+    const { signal, onEpoch, checkpoints = [] } = control
+    const work: Work = { kind: 'train', job: { ...job, architecture: job.architecture.spec }, checkpoints }
     const onProgress = (record: unknown) => onEpoch?.(record as EpochRecord)
     return (await this.submit({ work, name: job.name, signal, onProgress })) as TrainingResult
   }
