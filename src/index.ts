@@ -152,7 +152,18 @@ export {
   type WeightsEvaluation,
 } from './networks/evaluate-weights.js'
 export { materialize } from './networks/materialize.js'
+export { Standardization, type StandardizePer } from './networks/standardization.js'
 export type { WeightBatch } from './networks/weight-batch.js'
+export {
+  type FedBatch,
+  type TensorDataset,
+  type TensorPair,
+  type WeightBatchesOptions,
+  WeightDataset,
+  type WeightFeed,
+  weightBatches,
+} from './networks/weight-batches.js'
+export type { WeightTokens, WeightViews } from './networks/weight-views.js'
 export { philox4x32, RandomStream } from './random.js'
 export {
   type OneVsAllSample,

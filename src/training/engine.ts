@@ -137,6 +137,7 @@ export interface EvaluationJob {
   readonly pixels: Float32Array
 }
 
+/** What a caller can hand to {@link Engine.evaluate}. */
 export interface EvaluationControl {
   readonly signal?: AbortSignal | undefined
   /** Called after every network. */
