@@ -1,7 +1,7 @@
 // Exports a zoo to every format, beside a plain copy of its model files: node bench/export.mjs <zoo>
 // Prints a Markdown table: files, bytes, seconds, networks a second, and the time as a multiple of the copy's. Every format
-// reads and checks all weights; the copy does not. The first line is read once before, so that all find the files cached.
-import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+// reads and checks all weights; the copy does not. The models are copied once before, so that all find them cached.
+import { cpSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EXPORT_FORMATS, exportZoo, openZoo } from '../dist/index.js'
@@ -22,7 +22,10 @@ async function timed(write) {
 }
 
 try {
-  const copy = out => cpSync(join(path, 'models'), out, { recursive: true })
+  const models = join(path, 'models')
+  const names = readdirSync(models)
+  const size = names.reduce((sum, name) => sum + statSync(join(models, name)).size, 0)
+  const copy = out => cpSync(models, out, { recursive: true })
   await timed(copy)
   const { seconds: copied } = await timed(copy)
   console.log(
@@ -33,7 +36,7 @@ try {
     console.log(
       `| ${name} | ${files} | ${(bytes / 1e6).toFixed(1)} | ${seconds.toFixed(2)} | ${(zoo.networks.length / seconds).toFixed(0)} | ${(seconds / copied).toFixed(1)} |`,
     )
-  line('copy of models/', zoo.networks.length, 0, copied)
+  line('copy of models/', names.length, size, copied)
   for (const format of Object.keys(EXPORT_FORMATS)) {
     const { files, bytes, seconds } = await timed(out => exportZoo(zoo, { format, out }))
     line(format, files, bytes, seconds)
