@@ -254,10 +254,10 @@ static void prepare_rows(const Layer& l) {
 }
 
 /* Input row y to in_points [8][full_h][tile][in][LANES]. */
-static void transform_row(const Layer& l, int y) {
+WZ_NOINLINE void transform_row(const Layer& l, int y) {
   const Minimal& m = l.minimal;
   const Tensor& in = *l.in;
-  int channels = in.c * LANES;
+  const int channels = in.c * LANES, plane = m.in_plane;
   for (int tile = 0; tile < m.tiles; tile++) {
     const float* from = in.value + in.at(y, tile * Along4::OUT - in.left);
     float* to = m.in_points + ((y + in.top) * m.tiles + tile) * channels;
@@ -267,23 +267,23 @@ static void transform_row(const Layer& l, int y) {
       for (int x = 0; x < Along4::IN; x++) d[x] = load(from + x * channels + i);
       Along4::input(d, f);
       WZ_UNROLL
-      for (int p = 0; p < Along4::IN; p++) store(to + p * m.in_plane + i, f[p]);
+      for (int p = 0; p < Along4::IN; p++) store(to + p * plane + i, f[p]);
     }
   }
 }
 
 /* products [8][tile][BLOCK_OUTPUTS][LANES] of a block, its outputs from `first` on, to activations. */
 template <int ACTIVATION>
-static void finish_rows(const Layer& l, int y, int tile, int tiles, int first, int count) {
+WZ_NOINLINE void finish_rows(const Layer& l, int y, int tile, int tiles, int first, int count) {
   const Minimal& m = l.minimal;
-  int channels = l.spec.out_c * LANES;
+  const int channels = l.spec.out_c * LANES, plane = m.product_plane;
   for (int t = 0; t < tiles; t++) {
-    const float* from = m.products + m.block_places[t];
+    const float *from = m.products + m.block_places[t], *biases = l.bias + first;
     float* to = l.out->value + l.out->at(y + t / m.block_tiles, (tile + t % m.block_tiles) * Along4::OUT) + first * LANES;
     for (int i = 0; i < count * LANES; i += WIDTH) {
-      V f[Along4::IN], r[Along4::OUT], bias = splat(l.bias[first + i / LANES]);
+      V f[Along4::IN], r[Along4::OUT], bias = splat(biases[i / LANES]);
       WZ_UNROLL
-      for (int p = 0; p < Along4::IN; p++) f[p] = load(from + p * m.product_plane + i);
+      for (int p = 0; p < Along4::IN; p++) f[p] = load(from + p * plane + i);
       Along4::output(f, r);
       WZ_UNROLL
       for (int x = 0; x < Along4::OUT; x++) r[x] += bias;
@@ -322,10 +322,11 @@ static void forward_rows(const Layer& l, const Images* images) {
 
 /* The gradient of output rows y to y + rows, to bias sums and out_points [8][row][tile][out][LANES]. */
 template <int ACTIVATION>
-static void transform_gradient_rows(const Layer& l, int y, int rows, float* points) {
+WZ_NOINLINE void transform_gradient_rows(const Layer& l, int y, int rows, float* points) {
   const Minimal& m = l.minimal;
   const Tensor& out = *l.out;
-  int channels = out.c * LANES;
+  const int channels = out.c * LANES, plane = m.out_plane;
+  float* sums = l.bias_sums;
   for (int tile = 0; tile < rows * m.tiles; tile++) {
     int row = y + tile / m.tiles, column = tile % m.tiles * Along4::OUT;
     const float *value = out.value + out.at(row, column), *from[Along4::OUT];
@@ -336,28 +337,28 @@ static void transform_gradient_rows(const Layer& l, int y, int rows, float* poin
       WZ_UNROLL
       for (int x = 0; x < Along4::OUT; x++)
         g[x] = deactivate<ACTIVATION>(load(value + x * channels + i), splat(share) * load(from[x] + i));
-      store(l.bias_sums + i, load(l.bias_sums + i) + ((g[0] + g[1]) + (g[2] + g[3])));
+      store(sums + i, load(sums + i) + ((g[0] + g[1]) + (g[2] + g[3])));
       Along4::output_gradient(g, f);
       WZ_UNROLL
-      for (int p = 0; p < Along4::IN; p++) store(to + p * m.out_plane + i, f[p]);
+      for (int p = 0; p < Along4::IN; p++) store(to + p * plane + i, f[p]);
     }
   }
 }
 
 /* products [8][y][tile][in][LANES] of input rows y to y + rows, overlapping along x, to the input's gradient. */
-static void finish_input_gradient_rows(const Layer& l, int y, int rows) {
+WZ_NOINLINE void finish_input_gradient_rows(const Layer& l, int y, int rows) {
   const Minimal& m = l.minimal;
   const Tensor& in = *l.in;
-  int channels = in.c * LANES;
+  const int channels = in.c * LANES, tiles = m.tiles, plane = m.product_plane;
   for (int row = 0; row < rows; row++)
     for (int i = 0; i < channels; i += WIDTH) {
       float* to = in.gradient + (y + row) * in.row + i;
+      const float* from = m.products + row * tiles * channels + i;
       V carry[Along4::IN - Along4::OUT] = {};
-      for (int tile = 0; tile < m.tiles; tile++, to += Along4::OUT * channels) {
+      for (int tile = 0; tile < tiles; tile++, to += Along4::OUT * channels, from += channels) {
         V f[Along4::IN], d[Along4::IN];
         WZ_UNROLL
-        for (int p = 0; p < Along4::IN; p++)
-          f[p] = load(m.products + p * m.product_plane + (row * m.tiles + tile) * channels + i);
+        for (int p = 0; p < Along4::IN; p++) f[p] = load(from + p * plane);
         Along4::input_gradient(f, d);
         WZ_UNROLL
         for (int x = 0; x < Along4::OUT; x++) {
@@ -469,7 +470,7 @@ WZ_INLINE int tile_corner(const Layer& l, int tile, int width) {
 }
 
 /* in_points: [36][slot][tile][in][LANES]. */
-static void transform_squares(const Layer& l, int slot) {
+WZ_NOINLINE void transform_squares(const Layer& l, int slot) {
   const Minimal& m = l.minimal;
   const Tensor& in = *l.in;
   int channels = in.c * LANES;
@@ -486,7 +487,7 @@ static void transform_squares(const Layer& l, int slot) {
 }
 
 template <int ACTIVATION>
-static void finish_squares(const Layer& l, int first, int count) {
+WZ_NOINLINE void finish_squares(const Layer& l, int first, int count) {
   const Minimal& m = l.minimal;
   const Tensor& out = *l.out;
   int channels = out.c * LANES;
@@ -523,7 +524,7 @@ static void forward_squares(const Layer& l, int slot) {
   forward_own_pool(l, all_of(*l.out));
 }
 
-static void input_gradient_squares(const Layer& l) {
+WZ_NOINLINE void input_gradient_squares(const Layer& l) {
   const Minimal& m = l.minimal;
   const Tensor &in = *l.in, &out = *l.out;
   int in_c = in.c, out_c = out.c, in_channels = in_c * LANES, out_channels = out_c * LANES;
@@ -560,7 +561,7 @@ static void input_gradient_squares(const Layer& l) {
 }
 
 /* Weight gradients from the transforms of all filled slots; lanes = outputs. sums: [36][in][padded_outputs]. */
-static void weight_gradient_squares(const Layer& l, int slots) {
+WZ_NOINLINE void weight_gradient_squares(const Layer& l, int slots) {
   const Minimal& m = l.minimal;
   int in_c = l.spec.in_c, stride = l.padded_outputs, tiles = slots * m.tiles, across = l.spec.out_w / 2;
   for (int first = 0; first < stride; first += CHANNELS) {

@@ -43,6 +43,18 @@ constexpr int PARTS = LANES / WIDTH;
 typedef float V __attribute__((vector_size(WIDTH * 4), may_alias));
 typedef int32_t I __attribute__((vector_size(WIDTH * 4), may_alias));
 
+/*
+ * The same value, which the compiler believes to be new. For WebAssembly only: clang folds a constant offset from such
+ * a pointer into the load, and without it rewrites loops so that every load needs an addition.
+ */
+template <class T>
+WZ_INLINE T own_register(T value) {
+#if defined(__wasm_simd128__)
+  __asm__("" : "+r"(value));
+#endif
+  return value;
+}
+
 /* Aligned to the vector. */
 WZ_INLINE V load(const float* p) { return *reinterpret_cast<const V*>(p); }
 WZ_INLINE void store(float* p, V v) { *reinterpret_cast<V*>(p) = v; }

@@ -21,6 +21,27 @@ WZ_INLINE void split(int n, int most, Body body) {
   }
 }
 
+/*
+ * Calls step() count times, for loops whose steps are a handful of vector operations. V8 adds a stack check and reloads
+ * what it could not keep in registers to every round, so for WebAssembly a round has many steps. An exit stands between
+ * any two: without it V8 mixes the steps and runs out of registers.
+ */
+template <class Step>
+WZ_INLINE void repeat(int count, Step step) {
+#if defined(__wasm_simd128__)
+  while (count > 0) {
+    WZ_UNROLL
+    for (int i = 0; i < 8; i++) {
+      step();
+      if (--count == 0) return;
+      count = own_register(count);
+    }
+  }
+#else
+  for (int i = 0; i < count; i++) step();
+#endif
+}
+
 /* As split, for neighbours of the same size at once: body(start, size, how many). */
 template <class Body>
 WZ_INLINE void split_alike(int n, int most, Body body) {
@@ -75,35 +96,49 @@ struct Sums {
   int stride;
   int points, in_plane, weight_plane, out_plane;
 };
-typedef void (*SumTile)(const Sums& s, int point, int points, int column, int columns, int output);
+typedef void (*SumTile)(const Sums& s, int point, int points, int column, int columns, int output, int tiles);
 
-/* Points and columns (a multiple of COLUMNS) from the first ones given on, and OUTPUTS outputs from `output` on. */
+/* Points and columns (a multiple of COLUMNS) from the first ones given on, and `tiles` times OUTPUTS outputs. */
 template <int OUTPUTS, int COLUMNS>
-WZ_NOINLINE void sum_tile(const Sums& given, int point, int points, int column, int columns, int output) {
+WZ_NOINLINE void sum_tile(const Sums& given, int point, int points, int column, int columns, int first, int tiles) {
   const Sums s = given; /* a copy that no store can change */
-  const int32_t* taps = s.taps;
   const int inputs = s.inputs, stride = s.stride;
+  const int32_t *windows = s.windows + column, *places = s.places + column;
   for (const int end = point + points; point < end; point++)
-    for (int at = column; at < column + columns; at += COLUMNS) {
-      const float *in[COLUMNS], *w = s.weights + point * s.weight_plane + output;
-      V sums[OUTPUTS][COLUMNS * PARTS];
-      WZ_UNROLL
-      for (int c = 0; c < COLUMNS; c++) in[c] = s.in + point * s.in_plane + s.windows[at + c];
-      WZ_UNROLL
-      for (int o = 0; o < OUTPUTS; o++) {
-        V start = s.init ? splat(s.init[output + o]) : V{};
+    for (int output = first; output < first + tiles * OUTPUTS; output += OUTPUTS) {
+      const float *plane = s.in + point * s.in_plane, *weights = s.weights + point * s.weight_plane + output;
+      float* out = s.out + point * s.out_plane + output * LANES;
+      for (int at = 0; at < columns; at += COLUMNS) {
+        const float *in[COLUMNS], *w = weights;
+        const int32_t* tap = s.taps;
+        float* to[COLUMNS];
+        V sums[OUTPUTS][COLUMNS * PARTS];
         WZ_UNROLL
-        for (int c = 0; c < COLUMNS * PARTS; c++) sums[o][c] = start;
-      }
-      for (int k = 0; k < inputs; k++, w += stride)
-        multiply_add<OUTPUTS, COLUMNS * PARTS>(
-            sums, [&](int o) { return splat(w[o]); },
-            [&](int c) { return load(in[c / PARTS] + taps[k] + c % PARTS * WIDTH); });
-      WZ_UNROLL
-      for (int c = 0; c < COLUMNS * PARTS; c++) {
-        float* to = s.out + point * s.out_plane + s.places[at + c / PARTS] + output * LANES + c % PARTS * WIDTH;
+        for (int c = 0; c < COLUMNS; c++) {
+          in[c] = plane + windows[at + c];
+          to[c] = out + places[at + c];
+        }
         WZ_UNROLL
-        for (int o = 0; o < OUTPUTS; o++) store(to + o * LANES, sums[o][c]);
+        for (int o = 0; o < OUTPUTS; o++) {
+          V start = s.init ? splat(s.init[output + o]) : V{};
+          WZ_UNROLL
+          for (int c = 0; c < COLUMNS * PARTS; c++) sums[o][c] = start;
+        }
+        repeat(inputs, [&] {
+          const float *x[COLUMNS], *own_w = own_register(w);
+          WZ_UNROLL
+          for (int c = 0; c < COLUMNS; c++) x[c] = own_register(in[c] + *tap);
+          multiply_add<OUTPUTS, COLUMNS * PARTS>(
+              sums, [&](int o) { return splat(own_w[o]); },
+              [&](int c) { return load(x[c / PARTS] + c % PARTS * WIDTH); });
+          tap++;
+          w = own_w + stride;
+        });
+        WZ_UNROLL
+        for (int c = 0; c < COLUMNS * PARTS; c++) {
+          WZ_UNROLL
+          for (int o = 0; o < OUTPUTS; o++) store(to[c / PARTS] + o * LANES + c % PARTS * WIDTH, sums[o][c]);
+        }
       }
     }
 }
@@ -112,13 +147,15 @@ WZ_TABLE(sum_tile, SumTile)
 static void weighted_sums(const Sums& s) {
   constexpr int MOST = ACCUMULATORS / PARTS;
   constexpr int WIDE = MOST >= 24 ? 4 : MOST >= 6 ? 2 : 1;
-  /* One point after the other, so that its numbers stay in the first-level cache; in one go if one tile does. */
-  int together = s.outputs <= MOST / (s.columns < WIDE ? s.columns : WIDE) ? s.points : 1;
+  /* One point after the other, so that its numbers stay in the first-level cache; in one go if one kind of tile does. */
+  int widest = s.columns < WIDE ? s.columns : WIDE, most = MOST / widest;
+  bool alike = s.columns % widest == 0 && (s.outputs <= most || s.outputs % most == 0);
+  int together = alike ? s.points : 1;
   for (int point = 0; point < s.points; point += together)
     for (int column = 0, some; column < s.columns; column += some) {
       int rest = s.columns - column, wide = rest < WIDE ? rest : WIDE;
       some = rest / wide * wide;
-      split(s.outputs, MOST / wide, [&](int output, int count) {
+      split_alike(s.outputs, MOST / wide, [&](int output, int count, int tiles) {
         SumTile tile;
         if (wide == 4 && WIDE >= 4)
           tile = sum_tile_for<WIDE >= 4 ? 4 : 1>(count, MakeIndices<MOST / (WIDE >= 4 ? 4 : 1)>::list());
@@ -128,7 +165,7 @@ static void weighted_sums(const Sums& s) {
           tile = sum_tile_for<WIDE >= 2 ? 2 : 1>(count, MakeIndices<MOST / (WIDE >= 2 ? 2 : 1)>::list());
         else
           tile = sum_tile_for<1>(count, MakeIndices<MOST>::list());
-        tile(s, point, together, column, some, output);
+        tile(s, point, together, column, some, output, tiles);
       });
     }
 }
@@ -144,10 +181,12 @@ WZ_NOINLINE void spread_tile(int outputs, const float* gradient, const float* we
   V sums[TAPS][PARTS];
   WZ_UNROLL
   for (int j = 0; j < TAPS * PARTS; j++) sums[j / PARTS][j % PARTS] = load(window + j * WIDTH);
-  for (int o = 0; o < outputs; o++, weights += stride, gradient += LANES) {
-    multiply_add<TAPS, PARTS>(sums, [&](int j) { return splat(weights[j]); },
-                              [&](int p) { return load(gradient + p * WIDTH); });
-  }
+  repeat(outputs, [&] {
+    const float *w = own_register(weights), *g = own_register(gradient);
+    multiply_add<TAPS, PARTS>(sums, [&](int j) { return splat(w[j]); }, [&](int p) { return load(g + p * WIDTH); });
+    weights = w + stride;
+    gradient = g + LANES;
+  });
   WZ_UNROLL
   for (int j = 0; j < TAPS * PARTS; j++) store(window + j * WIDTH, sums[j / PARTS][j % PARTS]);
 }
@@ -191,12 +230,13 @@ WZ_NOINLINE void product_tile(const Products& given, int point, int input, int t
         WZ_UNROLL
         for (int o = 0; o < OUTPUTS; o++) s[k][o] = load(sums + (k * p.outputs + o) * LANES);
       }
-      for (int i = 0; i < p.pixels; i++) {
-        const int x = p.windows[i];
-        const float* g = gradient + p.places[i];
+      const int32_t *windows = p.windows, *places = p.places;
+      repeat(p.pixels, [&] {
+        const int x = *windows++;
+        const float* g = own_register(gradient + *places++);
         multiply_add<TAPS, OUTPUTS>(
             s, [&](int k) { return load(in[k] + x); }, [&](int o) { return load(g + o * LANES); });
-      }
+      });
       WZ_UNROLL
       for (int k = 0; k < TAPS; k++) {
         WZ_UNROLL
@@ -244,10 +284,11 @@ WZ_NOINLINE void channel_tile(int pixels, const float* in, const int32_t* window
     const float* x[TAPS];
     WZ_UNROLL
     for (int k = 0; k < TAPS; k++) x[k] = in + windows[i] + taps[k];
-    for (int sample = 0; sample < LANES; sample++, gradient += stride) {
-      multiply_add<TAPS, VECTORS>(s, [&](int k) { return splat(x[k][sample]); },
-                                  [&](int o) { return load(gradient + o * WIDTH); });
-    }
+    repeat(LANES, [&] {
+      const float* g = own_register(gradient);
+      multiply_add<TAPS, VECTORS>(s, [&](int k) { return splat(*x[k]++); }, [&](int o) { return load(g + o * WIDTH); });
+      gradient = g + stride;
+    });
   }
   WZ_UNROLL
   for (int k = 0; k < TAPS; k++) {
