@@ -38,8 +38,13 @@ export class ZooError<Tag extends ZooErrorTag = ZooErrorTag> extends Error {
     readonly fields: ZooErrorFields[Tag],
     options?: { cause?: unknown },
   ) {
-    super(message, options)
+    super(oneLine(message), options)
   }
+}
+
+/** A name from a hostile file may hold line ends, and worse for a terminal. */
+function oneLine(message: string): string {
+  return message.replace(/\p{Cc}/gu, character => JSON.stringify(character).slice(1, -1))
 }
 
 /**

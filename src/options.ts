@@ -29,9 +29,13 @@ export function suggestion(name: string, known: readonly string[]): string {
   return `known are ${known.join(', ')}`
 }
 
+/** Most characters of a value that a message repeats. */
+const MAX_SHOWN = 500
+
 /** An error about one option's value: `invalid perClass; needs a positive integer: 0`. */
 export function invalidOption(name: string, value: unknown, why: string): ZooError<'option'> {
-  const shown = typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value)
+  const plain = typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value)
+  const shown = plain.length > MAX_SHOWN ? `${plain.slice(0, MAX_SHOWN)}...` : plain
   return new ZooError('option', `invalid ${name}; ${why}: ${shown}`, { name, value })
 }
 

@@ -109,6 +109,9 @@ export const KERAS_NAMES = {
   dense: 'dense',
 } as const
 
+/** 1 GiB of weights in one network; a file that claims more is refused before anything is allocated. */
+const MAX_PARAMETERS = 2 ** 28
+
 const LAYER_OPTIONS = {
   conv2d: ['filters', 'kernelSize', 'strides', 'padding', 'activation'],
   averagePooling2d: ['poolSize', 'strides'],
@@ -157,7 +160,7 @@ export function describeArchitecture(spec: ArchitectureSpec): Architecture {
   for (const [position, layerSpec] of spec.layers.entries()) {
     if (typeof layerSpec !== 'object' || layerSpec === null)
       throw invalidOption(`architecture.layers[${position}]`, layerSpec, 'needs { kind, ... }')
-    const keras = KERAS_NAMES[layerSpec.kind]
+    const keras = Object.hasOwn(KERAS_NAMES, layerSpec.kind) ? KERAS_NAMES[layerSpec.kind] : undefined
     if (keras === undefined) {
       throw invalidOption(
         `architecture.layers[${position}].kind`,
@@ -188,6 +191,8 @@ export function describeArchitecture(spec: ArchitectureSpec): Architecture {
   }
   if (offset === 0)
     throw invalidOption('architecture.layers', spec.name, 'needs at least one layer with parameters')
+  if (!(offset <= MAX_PARAMETERS))
+    throw invalidOption('architecture', offset, `has more than ${MAX_PARAMETERS} parameters`)
   const { name, inputShape } = spec
   const complete = { name, inputShape: [...inputShape] as const, layers: layers.map(toSpec) }
   return { name, inputShape, layers, parameters, parameterCount: offset, spec: complete }

@@ -2,6 +2,7 @@ import { readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Architecture } from '../architecture/architecture.js'
 import { type ArchiveKind, archiveEntries } from '../archive.js'
+import { ZooError } from '../errors.js'
 import { temporaryName } from '../zoo/files.js'
 import { type ImportedNetwork, importError, parseFileName } from './import-network.js'
 import { readKerasFile } from './keras-files.js'
@@ -75,10 +76,7 @@ export async function* kerasArchive(
           await writeFile(temporary, await entry.take())
           return await readKerasFile(temporary, architecture)
         } catch (error) {
-          throw importError(
-            origin,
-            error instanceof Error ? new Error(error.message.replaceAll(temporary, origin)) : error,
-          )
+          throw inArchive(error, temporary, origin)
         }
       }
       yield { ...name, origin, fraction: entry.fraction, weights }
@@ -88,4 +86,11 @@ export async function* kerasArchive(
   } finally {
     await rm(temporary, { force: true })
   }
+}
+
+/** Errors name the file in the archive, not where it was read from. */
+function inArchive(error: unknown, temporary: string, origin: string): ZooError {
+  if (!(error instanceof ZooError)) return importError(origin, error)
+  const message = error.message.replaceAll(temporary, origin)
+  return new ZooError('zoo', message, { path: origin }, { cause: error })
 }

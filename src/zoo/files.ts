@@ -40,7 +40,8 @@ export function checkpointPath(zooPath: string, className: string, index: number
  * %XX of its UTF-8.
  */
 export function safeName(name: string): string {
-  return name.replace(/^\.|[^A-Za-z0-9_.-]/gu, character =>
+  // With a dot behind it, Windows takes a device's name for the device.
+  return name.replace(/^\.|^(?:con|prn|aux|nul|com\d|lpt\d)(?=\.)|[^A-Za-z0-9_.-]/giu, character =>
     [...Buffer.from(character)].map(byte => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),
   )
 }

@@ -4,6 +4,7 @@ import type { Dataset, File, Group } from 'h5wasm'
 import h5wasm from 'h5wasm/node'
 import { ZooError } from '../errors.js'
 import { ChunkedRows, identityOf, openSameFile } from './hdf5-chunks.js'
+import { checkHeaps } from './hdf5-heaps.js'
 import { forEachRun } from './runs.js'
 
 /** What is used of the library. */
@@ -268,6 +269,7 @@ export class Hdf5Reader {
     const library = await loadLibrary()
     if (!existsSync(path)) throw new ZooError('zoo', `no such file: ${path}`, { path })
     try {
+      checkHeaps(path)
       const identity = identityOf(statSync(path))
       const file = call(() => openFile(library, path, 'r'))
       return new Hdf5Reader(path, file, identity)
