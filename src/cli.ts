@@ -8,6 +8,7 @@ import { EXIT } from './cli/exit.js'
 import { addExport } from './cli/export.js'
 import { addImport } from './cli/import.js'
 import { addInspect } from './cli/inspect.js'
+import { addSlurm } from './cli/slurm.js'
 import { addStats } from './cli/stats.js'
 import { addTrain } from './cli/train.js'
 import { addVerify } from './cli/verify.js'
@@ -45,6 +46,7 @@ addCompile(program)
 addImport(program)
 addInspect(program)
 addVerify(program)
+addSlurm(program)
 addExport(program)
 addStats(program)
 addClassify(program)

@@ -42,6 +42,13 @@ export function list(text: string): string[] {
     .filter(name => name !== '')
 }
 
+/** `3/8` */
+export function shard(text: string): { number: number; of: number } {
+  const [, number, of] = /^(\d+)\/(\d+)$/.exec(text)?.map(Number) ?? []
+  if (number !== undefined && of !== undefined && number >= 1 && number <= of) return { number, of }
+  throw new InvalidArgumentError('needs a part and their number, e.g. 3/8.')
+}
+
 export function fractionRange(text: string): [number, number] {
   const [min, max = min, ...rest] = text.split(',').map(Number)
   if (min !== undefined && max !== undefined && rest.length === 0 && min > 0 && max < 1 && min <= max)

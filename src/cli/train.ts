@@ -1,4 +1,4 @@
-import { type Command, Option } from 'commander'
+import { Command, Option } from 'commander'
 import {
   type CheckpointRule,
   generateImages,
@@ -11,7 +11,7 @@ import {
   type Zoo,
 } from '../index.js'
 import { EXIT } from './exit.js'
-import { checkpointRule, fractionRange, interruptSignal, list, positiveNumber, wholeNumber } from './flags.js'
+import { checkpointRule, fractionRange, fractionRange, interruptSignal, interruptSignal, list, list, positiveNumber, positiveNumber, shard, wholeNumber, wholeNumber } from './flags.js'
 import { type ImageFlags, loadImages, PUBLISHED, withImageFlags } from './images.js'
 import { count, duration, filesOf, metricsTable, StatusLine, trainingStatus } from './output.js'
 import { variation } from './vary.js'
@@ -35,13 +35,13 @@ interface TrainFlags extends ImageFlags {
   retryFailed?: boolean
   checkpoints?: CheckpointRule
   outputs?: boolean
+  shard?: { number: number; of: number }
 }
 
-/** `weightzoo train` and `weightzoo demo`. */
-export function addTrain(program: Command): void {
-  withTrainFlags(
-    program
-      .command('train')
+/** `weightzoo train` without its action. */
+export function trainCommand(): Command {
+  return withTrainFlags(
+    new Command('train')
       .description('train one-versus-all networks of every class and write the zoo directory')
       .requiredOption(
         '--images <source>',
@@ -50,7 +50,15 @@ export function addTrain(program: Command): void {
       .option('--out <directory>', 'the zoo directory; continued where it exists', 'zoo'),
     1000,
     25,
-  ).action(async (flags: TrainFlags) => finish(await train(flags, await loadImages(flags)), flags))
+  )
+}
+
+/** `weightzoo train` and `weightzoo demo`. */
+export function addTrain(program: Command): void {
+  program
+    .addCommand(trainCommand().copyInheritedSettings(program))
+    .commands.at(-1)!
+    .action(async (flags: TrainFlags) => finish(await train(flags, await loadImages(flags)), flags))
 
   withTrainFlags(
     program
@@ -104,6 +112,7 @@ function withTrainFlags(command: Command, perClass: number, epochs: number): Com
       checkpointRule,
     )
     .option('--outputs', "keep every network's probabilities on the validation images")
+    .option('--shard <i/n>', 'train this part only, e.g. 3/8; the part that ends last compiles', shard)
     .option('--retry-failed', 'train networks again that failed before')
     .option('--quiet', 'print nothing but errors')
 }
@@ -125,6 +134,7 @@ async function train(flags: TrainFlags, images: ImageSet): Promise<Zoo> {
     retryFailed: flags.retryFailed,
     checkpoints: flags.checkpoints,
     outputs: flags.outputs,
+    shard: flags.shard,
     samplesPerNetwork: samples,
     positiveFraction,
     classes,
@@ -191,5 +201,5 @@ function finish(zoo: Zoo, { quiet = false }: TrainFlags): void {
   console.error(
     `error: ${zoo.failures.length} networks failed, the first ${first!.class}_${first!.index}: ${first!.reason}; --retry-failed tries again`,
   )
-  process.exitCode = EXIT.failure
+  process.exitCode = EXIT.failedNetworks
 }
