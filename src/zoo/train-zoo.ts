@@ -30,7 +30,7 @@ export interface TrainZooOptions extends RecipeOptions {
   retryFailed?: boolean | undefined
   /**
    * Trains only this part of the zoo, e.g. `{ number: 3, of: 8 }`, so that 8 processes or machines share the work: into
-   * one directory, or into directories of their own for {@link mergeZoos}. The shard that ends last compiles.
+   * one directory, or into directories of their own, for `mergeZoos`. The shard that ends last compiles.
    */
   shard?: Shard | undefined
   /**
