@@ -11,7 +11,15 @@ import {
   type Zoo,
 } from '../index.js'
 import { EXIT } from './exit.js'
-import { checkpointRule, fractionRange, fractionRange, interruptSignal, interruptSignal, list, list, positiveNumber, positiveNumber, shard, wholeNumber, wholeNumber } from './flags.js'
+import {
+  checkpointRule,
+  fractionRange,
+  interruptSignal,
+  list,
+  positiveNumber,
+  shard,
+  wholeNumber,
+} from './flags.js'
 import { type ImageFlags, loadImages, PUBLISHED, withImageFlags } from './images.js'
 import { count, duration, filesOf, metricsTable, StatusLine, trainingStatus } from './output.js'
 import { variation } from './vary.js'
