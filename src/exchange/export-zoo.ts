@@ -48,10 +48,21 @@ const FORMATS = {
     write: exportHuggingFace,
     alone: true,
   },
-} as const satisfies Record<string, Format>
+} as const satisfies Record<ExportFormat, Format>
 
 /** Formats that {@link exportZoo} writes. */
-export type ExportFormat = keyof typeof FORMATS
+export type ExportFormat =
+  | 'keras'
+  | 'keras-weights'
+  | 'keras-legacy'
+  | 'pytorch'
+  | 'tfjs'
+  | 'safetensors'
+  | 'safetensors-networks'
+  | 'npy'
+  | 'csv'
+  | 'parquet'
+  | 'huggingface'
 
 /**
  * The formats, each with one line on what it writes.
