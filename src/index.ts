@@ -213,6 +213,7 @@ export type {
   TrainedZooManifest,
   ZooManifest,
 } from './zoo/manifest.js'
+export { type Outlier, outliers, withWeightSummaries } from './zoo/outliers.js'
 export { Outputs } from './zoo/outputs.js'
 export type { TrainingProgress } from './zoo/progress.js'
 export {
@@ -226,10 +227,12 @@ export {
   withLabels,
 } from './zoo/rows.js'
 export type { Shard } from './zoo/shard.js'
+export type { NetworkPart, NetworkSplit } from './zoo/split.js'
 export { type ClassSummary, type Spread, summarize } from './zoo/summary.js'
 export { type TrainZooOptions, trainZoo } from './zoo/train-zoo.js'
 export { type Verification, type VerifyOptions, type VerifyStage, verifyZoo } from './zoo/verify.js'
 export { flattenModelwise, groupLayerwise, type LayerwiseView, type ViewOptions } from './zoo/views.js'
 export type { WeightMatrix } from './zoo/weight-matrix.js'
+export type { WeightSummary } from './zoo/weight-summary.js'
 export type { WeightArray, Weights } from './zoo/weights.js'
 export { type LayerWeights, openZoo, type Selection, Zoo } from './zoo/zoo.js'

@@ -73,6 +73,7 @@ describe('the public API', () => {
         "openEngine",
         "openSafetensors",
         "openZoo",
+        "outliers",
         "outputSimilarity",
         "pairwiseDistances",
         "philox4x32",
@@ -95,6 +96,7 @@ describe('the public API', () => {
         "wilsonInterval",
         "withLabels",
         "withPreprocessing",
+        "withWeightSummaries",
       ]
     `)
   })

@@ -6,6 +6,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { ParameterEntry } from '../architecture/architecture.js'
 import { ZooError } from '../errors.js'
 import { checkOptionNames } from '../options.js'
+import type { HyperparameterName } from '../training/vary.js'
 import { COMPILED_FILES, readCompiledState, writeCompiledState } from './compiled-state.js'
 import { digestFile, type FileDigest, networkName, safeName, writeWhole, ZOO_FILES } from './files.js'
 import { type Hdf5Writer, openHdf5, writeHdf5 } from './hdf5.js'
@@ -13,6 +14,7 @@ import type { NetworkRecord } from './ledger.js'
 import { withLock } from './lock.js'
 import { isSealed } from './manifest.js'
 import { attachTable } from './parameter-table.js'
+import { NETWORK_PARTS } from './split.js'
 import { arraySource, layerRange, type RowInfo } from './weight-matrix.js'
 import { openZoo, type Zoo } from './zoo.js'
 
@@ -154,9 +156,28 @@ function startModelwise(file: Hdf5Writer, zoo: Zoo): BlockWriter {
   const metrics = networks.flatMap(network => METRIC_COLUMNS.map(name => network.metrics[name] ?? Number.NaN))
   file.dataset('metrics', Float64Array.from(metrics), [networks.length, METRIC_COLUMNS.length])
   file.attribute('columns', [...METRIC_COLUMNS], 'metrics')
+  const parts = networks.map(network => NETWORK_PARTS.indexOf(zoo.partOf(network)))
+  file.dataset('split', Int32Array.from(parts), [networks.length])
+  file.attribute('parts', [...NETWORK_PARTS], 'split')
+  writeHyperparameters(file, networks)
   const matrix = file.matrix('parameters', networks.length, architecture.parameterCount, ROW_CHUNK_BYTES)
   attachTable(file, 'parameters', architecture.parameters)
   return (start, data) => matrix.writeRows(start, data)
+}
+
+/** What varies, a column each; a network that drew none has NaN or an empty text. */
+function writeHyperparameters(file: Hdf5Writer, networks: readonly NetworkRecord[]): void {
+  const drawn = networks.map(({ hyperparameters }) => hyperparameters ?? {})
+  const names = [...new Set(drawn.flatMap(values => Object.keys(values)))] as HyperparameterName[]
+  if (names.length > 0) file.group('hyperparameters')
+  for (const name of names) {
+    const values = drawn.map(network => network[name])
+    const texts = values.some(value => typeof value === 'string')
+    const column = texts
+      ? values.map(value => String(value ?? ''))
+      : Float64Array.from(values, value => Number(value ?? Number.NaN))
+    file.dataset(`hyperparameters/${name}`, column, [networks.length])
+  }
 }
 
 function startLayerwise(file: Hdf5Writer, zoo: Zoo): BlockWriter {

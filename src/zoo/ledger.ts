@@ -8,6 +8,7 @@ import type { Hyperparameters } from '../training/vary.js'
 import { syncDirectory, writeWhole, ZOO_FILES } from './files.js'
 import { type SealState, seal, sealState, withoutCheck } from './seal.js'
 import { SHARD_LEDGER } from './shard.js'
+import type { WeightSummary } from './weight-summary.js'
 
 interface LedgerBase {
   /** Class that the network detects. */
@@ -42,6 +43,8 @@ export interface NetworkRecord extends LedgerBase {
   readonly positiveFraction: number
   /** Epoch whose weights were kept, from 0. */
   readonly epoch: number
+  /** Of its weights; older zoos and imported ones lack it. */
+  readonly weightSummary?: WeightSummary
   /** Of zoos that keep checkpoints. */
   readonly checkpoints?: StoredCheckpoints
   /** Of zoos that keep outputs. */

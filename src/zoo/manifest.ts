@@ -7,6 +7,7 @@ import type { CheckpointRule } from '../training/checkpoints.js'
 import type { Recipe } from '../training/recipe.js'
 import { writeWhole, ZOO_FILES } from './files.js'
 import { seal, sealState, withoutCheck } from './seal.js'
+import type { NetworkSplit } from './split.js'
 
 /**
  * Version of the zoo directory's format; a reader refuses a newer one. Since version 2 `zoo.json` and every ledger line
@@ -38,6 +39,8 @@ export interface TrainedZooManifest extends ManifestBase {
   }
   /** What the bits of the weights depend on beside the recipe: the engine's arithmetic, in its own words. */
   readonly arithmetic: string
+  /** Networks of each part among 20 neighbours of a class; older zoos lack it, and are split alike. */
+  readonly split?: NetworkSplit
   /** What networks keep beside their last weights; absent where that is nothing. */
   readonly stores?: Stores
   readonly imported?: undefined

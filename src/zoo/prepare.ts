@@ -23,6 +23,7 @@ import {
 import { mendLedgers, sealLedger } from './mend.js'
 import type { Plan } from './plan.js'
 import type { Shard } from './shard.js'
+import { NETWORK_SPLIT } from './split.js'
 import type { TrainZooOptions } from './train-zoo.js'
 
 /** The manifest of a zoo about to be trained. */
@@ -50,6 +51,7 @@ export function manifestOf(
       fingerprint: images.fingerprint,
     },
     arithmetic: engine.arithmetic,
+    split: NETWORK_SPLIT,
     ...(stores && { stores }),
   }
 }

@@ -14,6 +14,7 @@ import { inTurns, interruptedAfter, type NetworkId, type Plan } from './plan.js'
 import { ProgressMeter, type TrainingProgress } from './progress.js'
 import { ledgerName, outputsName, shareOf } from './shard.js'
 import type { TrainZooOptions } from './train-zoo.js'
+import { summarizeWeights } from './weight-summary.js'
 
 /**
  * Trains what the directory lacks of the plan (or of the shard's share of it), one network to a place in the engine,
@@ -180,6 +181,7 @@ function recordOf(
     ...(hyperparameters && { hyperparameters }),
     positiveFraction,
     epoch: result.epoch,
+    weightSummary: summarizeWeights(result.weights),
     history: toHistory(result.history),
     ...rest,
   }

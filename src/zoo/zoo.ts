@@ -16,6 +16,8 @@ import { type FailureRecord, type LedgerRecord, type NetworkRecord, readLedger }
 import { architectureOf, isSealed, readManifest, type ZooManifest } from './manifest.js'
 import { readModelFile } from './model-file.js'
 import { Outputs, OutputsReader } from './outputs.js'
+import { NETWORK_PARTS, type NetworkPart, partOf } from './split.js'
+import { largestWeight, summaryOf } from './weight-summary.js'
 
 /** Which networks {@link Zoo.select} keeps; all conditions must hold. */
 export interface Selection {
@@ -25,6 +27,10 @@ export interface Selection {
   maxAccuracy?: number | undefined
   minF1?: number | undefined
   minAuc?: number | undefined
+  /** Only networks all of whose weights are finite. Needs weight summaries; see {@link withWeightSummaries}. */
+  finite?: boolean | undefined
+  /** Only networks none of whose weights is larger, whatever its sign. Needs weight summaries. */
+  maxAbsWeight?: number | undefined
   /** At most this many networks of each class, the first ones. */
   perClass?: number | undefined
   /** Anything else: networks for which this returns true. */
@@ -80,12 +86,22 @@ export class Zoo {
   select(selection: Selection): Zoo {
     checkOptionNames(
       selection,
-      ['class', 'minAccuracy', 'maxAccuracy', 'minF1', 'minAuc', 'perClass', 'where'],
+      [
+        'class',
+        'minAccuracy',
+        'maxAccuracy',
+        'minF1',
+        'minAuc',
+        'finite',
+        'maxAbsWeight',
+        'perClass',
+        'where',
+      ],
       'select',
     )
     const classes = selection.class === undefined ? this.classNames : [selection.class].flat()
     for (const name of classes) this.checkClass(name)
-    const { minAccuracy, maxAccuracy, minF1, minAuc } = selection
+    const { minAccuracy, maxAccuracy, minF1, minAuc, finite = false, maxAbsWeight } = selection
     // A metric that is not known meets no bound.
     const within = (value: number | null, least: number | undefined, most?: number) =>
       (least === undefined || (value ?? Number.NaN) >= least) &&
@@ -99,12 +115,35 @@ export class Zoo {
         within(accuracy, minAccuracy, maxAccuracy) &&
         within(f1, minF1) &&
         within(auc, minAuc) &&
+        (!finite || summaryOf(network).nonFinite === 0) &&
+        (maxAbsWeight === undefined || largestWeight(network) <= maxAbsWeight) &&
         where(network) &&
         (counts.get(network.class) ?? 0) < perClass
       if (kept) counts.set(network.class, (counts.get(network.class) ?? 0) + 1)
       return kept
     })
     return new Zoo(this.path, this.manifest, networks, this.failures, this.allNetworks, this.architecture)
+  }
+
+  /**
+   * The networks of one part of the zoo's own split, for work that learns from networks: 70 % `train`, 15 % `validation`
+   * and 15 % `test`, the same in every class. A network's part follows from the zoo's seed, its class and index, and stays
+   * as the zoo grows.
+   *
+   * @example
+   * const [train, test] = [zoo.split('train'), zoo.split('test')]
+   *
+   * @throws ZooError `option` for another part.
+   */
+  split(part: NetworkPart): Zoo {
+    if (!NETWORK_PARTS.includes(part))
+      throw invalidOption('part', part, suggestion(String(part), NETWORK_PARTS))
+    return this.select({ where: network => this.partOf(network) === part })
+  }
+
+  /** Which part of the zoo's split a network belongs to. */
+  partOf({ class: className, index }: Pick<NetworkRecord, 'class' | 'index'>): NetworkPart {
+    return partOf(this.manifest.recipe?.seed ?? 0, className, index)
   }
 
   /**
