@@ -127,6 +127,10 @@ export class OutputsReader {
 /**
  * What networks said of the validation images: the probabilities of being positive, in the order of the image set, with
  * the images' classes. All that ROC curves, agreement and ensembles need, without weights and without a forward pass.
+ *
+ * @example
+ * const outputs = await zoo.outputs()
+ * rocCurve(outputs.row(0), outputs.targets(0)).auc
  */
 export class Outputs {
   constructor(
