@@ -8,6 +8,7 @@ import { EXIT } from './cli/exit.js'
 import { addExport } from './cli/export.js'
 import { addImport } from './cli/import.js'
 import { addInspect } from './cli/inspect.js'
+import { addReport } from './cli/report.js'
 import { addSlurm } from './cli/slurm.js'
 import { addStats } from './cli/stats.js'
 import { addTrain } from './cli/train.js'
@@ -37,6 +38,7 @@ Examples:
   weightzoo export zoo --format huggingface --out dataset
   weightzoo stats zoo                                       how the weights are spread, how different classes are
   weightzoo classify zoo                                    tell a network's class from its weights
+  weightzoo report zoo                                      charts and tables of it, in one page
 
 Interrupt with Ctrl-C at any time: the same command goes on where it stopped.`,
   )
@@ -50,6 +52,7 @@ addSlurm(program)
 addExport(program)
 addStats(program)
 addClassify(program)
+addReport(program)
 addDoctor(program)
 
 try {

@@ -165,6 +165,33 @@ export {
 } from './networks/weight-batches.js'
 export type { WeightTokens, WeightViews } from './networks/weight-views.js'
 export { philox4x32, RandomStream } from './random.js'
+export { Chart, type ChartParts, type ChartRow, type ChartView } from './report/chart.js'
+export {
+  type ClassifierResult,
+  type ClassifierRow,
+  type ConfusionRow,
+  classifierChart,
+  confusionChart,
+} from './report/charts/classification.js'
+export {
+  type ClassDensityRow,
+  classDifferenceChart,
+  classWeightsChart,
+  type DensityRow,
+  layerWeightsChart,
+  nearZeroChart,
+  weightsChart,
+} from './report/charts/distributions.js'
+export {
+  type DivergenceRow,
+  divergenceByLayerChart,
+  divergenceChart,
+  type LayerDivergenceRow,
+} from './report/charts/divergence.js'
+export { type MetricsRow, metricsChart } from './report/charts/metrics.js'
+export { type TrainingRow, trainingChart } from './report/charts/training.js'
+export type { LeftOut, ReportProgress, WeightStudy } from './report/study.js'
+export { type Report, type ReportOptions, writeReport } from './report/write-report.js'
 export {
   type OneVsAllSample,
   OneVsAllSampler,

@@ -73,7 +73,7 @@ export function importStatus({ fraction, imported }: ImportProgress): string {
   return `importing ${bar(fraction)}  ${count(imported)} networks`
 }
 
-function bar(fraction: number): string {
+export function bar(fraction: number): string {
   const share = Math.min(1, Math.max(0, fraction))
   const filled = Math.round(share * BAR_WIDTH)
   const percent = Math.floor(share * 100).toString()

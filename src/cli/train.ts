@@ -22,6 +22,7 @@ import {
 } from './flags.js'
 import { type ImageFlags, loadImages, PUBLISHED, withImageFlags } from './images.js'
 import { count, duration, filesOf, metricsTable, StatusLine, trainingStatus } from './output.js'
+import { filesOfReport, reportOn } from './report.js'
 import { variation } from './vary.js'
 
 interface TrainFlags extends ImageFlags {
@@ -71,7 +72,7 @@ export function addTrain(program: Command): void {
   withTrainFlags(
     program
       .command('demo')
-      .description('train a small zoo on generated images (or on --images) and show what comes out')
+      .description('train a small zoo on generated images (or on --images) and write a report on it')
       .option('--images <source>', 'folder or .tgz of images to use instead of the generated ones')
       .option('--out <directory>', 'the zoo directory; continued where it exists', 'demo-zoo'),
     3,
@@ -191,7 +192,10 @@ async function demo(flags: TrainFlags): Promise<void> {
   const zoo = await train(flags, images)
   finish(zoo, flags)
   const first = zoo.networks[0]
-  if (flags.quiet || !first) return
+  if (!first) return
+  const report = await reportOn(zoo, { quick: true, quiet: flags.quiet ?? false })
+  if (flags.quiet) return
+  console.log(`\n${filesOfReport(report)}`)
   const { class: name, index } = first
   console.log(`
 Next:
