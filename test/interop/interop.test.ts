@@ -3,10 +3,12 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, it } from 'vitest'
+import { binaryMetrics, ensembles, outputSimilarity, rocCurve } from '../../dist/index.js'
 import { fromRoot, pythonWith, smallImages, temporaryFolder, trainSmallZoo } from '../support.js'
 
 const withH5py = pythonWith('h5py')
 const withKeras = pythonWith('keras')
+const withSklearn = pythonWith('h5py, sklearn')
 
 describe.skipIf(!withH5py)('h5py', () => {
   it('opens every file of a zoo and finds the numbers of the ledger in each', async () => {
@@ -62,5 +64,32 @@ describe.skipIf(!withKeras)('Keras', () => {
       const [, theirs] = Object.entries(probabilities).find(([file]) => file.includes(`${name}_${index}`))!
       for (const [i, p] of ours.entries()) expect(Math.abs(p - theirs[i]![0]!)).toBeLessThan(1e-6)
     }
+  })
+})
+
+describe.skipIf(!withSklearn)('numpy, h5py and scikit-learn', () => {
+  it('read outputs and checkpoints and find the same behaviour', async () => {
+    const zoo = await trainSmallZoo(await temporaryFolder(), { epochs: 2, outputs: true, checkpoints: 'all' })
+    const args = [fromRoot('test/interop/check_outputs.py'), zoo.path]
+    const found = JSON.parse(execFileSync(withSklearn!, args, { encoding: 'utf8' }))
+    const outputs = await zoo.outputs()
+    for (const [row, name] of outputs.names.entries()) {
+      const curve = rocCurve(outputs.row(row), outputs.targets(row))
+      const theirs = found.networks[name]
+      expect([...curve.falsePositiveRate]).toEqual(theirs.fpr)
+      expect([...curve.truePositiveRate]).toEqual(theirs.tpr)
+      expect([...curve.thresholds.slice(1)]).toEqual(theirs.thresholds)
+      expect(curve.auc).toBeCloseTo(theirs.auc, 12)
+      expect(theirs).toMatchObject({ epochs: [0, 1, 2], shape: [3, 91481] })
+    }
+    for (const measure of ['agreement', 'correlation'] as const) {
+      const { values } = outputSimilarity(outputs, { measure })
+      for (const [i, value] of values.entries()) expect(value).toBeCloseTo(found[measure][i], 12)
+    }
+    expect(found.split).toEqual(zoo.networks.map(network => zoo.partOf(network)))
+    // One class's ensemble is the mean of its networks; with two networks that is easily told.
+    const { classes } = ensembles(outputs)
+    const mean = outputs.row(0).map((p, i) => (p + outputs.row(1)[i]!) / 2)
+    expect(classes[0]!.metrics.accuracy).toBe(binaryMetrics(mean, outputs.targets(0)).accuracy)
   })
 })
