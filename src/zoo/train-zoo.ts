@@ -29,8 +29,8 @@ export interface TrainZooOptions extends RecipeOptions {
   /** Train networks again that failed in an earlier call. Default false. */
   retryFailed?: boolean | undefined
   /**
-   * Trains only this part of the zoo, e.g. `{ number: 3, of: 8 }`, so that 8 processes or machines share the work: into
-   * one directory, or into directories of their own, for `mergeZoos`. The shard that ends last compiles.
+   * Trains only this part of the zoo, e.g. `{ number: 3, of: 8 }`, so that 8 processes or machines share the work, all
+   * into one directory. The shard that ends last compiles.
    */
   shard?: Shard | undefined
   /**
