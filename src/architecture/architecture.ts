@@ -160,7 +160,8 @@ export function describeArchitecture(spec: ArchitectureSpec): Architecture {
   for (const [position, layerSpec] of spec.layers.entries()) {
     if (typeof layerSpec !== 'object' || layerSpec === null)
       throw invalidOption(`architecture.layers[${position}]`, layerSpec, 'needs { kind, ... }')
-    const keras = Object.hasOwn(KERAS_NAMES, layerSpec.kind) ? KERAS_NAMES[layerSpec.kind] : undefined
+    const { kind } = layerSpec
+    const keras = typeof kind === 'string' && Object.hasOwn(KERAS_NAMES, kind) ? KERAS_NAMES[kind] : undefined
     if (keras === undefined) {
       throw invalidOption(
         `architecture.layers[${position}].kind`,
