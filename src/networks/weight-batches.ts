@@ -56,7 +56,9 @@ export interface WeightFeed<View extends keyof WeightViews = 'flat'> {
    * Generated values back to weights: undoes view and standardisation. Takes a Float32Array or tensor of the view's
    * numbers (of tokens the values), or for `layers` one for each layer. Flat `[n, weights]`, as `evaluateWeights` takes it.
    */
-  toWeights(values: Values | Readonly<Record<string, Values>>): Float32Array<ArrayBuffer>
+  toWeights(
+    values: Float32Array | tf.Tensor | Readonly<Record<string, Float32Array | tf.Tensor>>,
+  ): Float32Array<ArrayBuffer>
   /** Lets go of the zoo's file. */
   close(): void
 }
