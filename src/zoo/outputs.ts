@@ -136,7 +136,7 @@ export class Outputs {
   constructor(
     /** Name of each row's network, e.g. `church_3`. */
     readonly names: readonly string[],
-    /** Class of each row's network, an index into {@link classNames}. `[networks]` */
+    /** Class of each row's network, an index into `classNames`. `[networks]` */
     readonly labels: Int32Array,
     readonly classNames: readonly string[],
     /** Class of each validation image. `[images]` */
