@@ -16,6 +16,8 @@ const SEED = Number(process.env.WEIGHTZOO_TORTURE_SEED ?? 1)
 const KILLS = LONG ? 50 : 3
 const FLIPS = LONG ? 300 : 24
 const LOCKERS = LONG ? 120 : 8
+/** Processes that want the directory which another is training into. */
+const RIVALS = LONG ? 12 : 1
 const NETWORKS_PER_CLASS = LONG ? 25 : 2
 /** Milliseconds that the long run may take. */
 const TIMEOUT = LONG ? 1_800_000 : 120_000
@@ -140,19 +142,28 @@ describe.each(engines)('%s', engine => {
 const [engine = 'wasm'] = engines
 
 describe('two processes', () => {
-  it('on one directory: the second is told, and spoils nothing', async () => {
-    const out = join(folder, 'together')
-    const first = train({ out, perClass: NETWORKS_PER_CLASS + 60, engine })
-    while (first.told.stage !== 'training') await sleep(5)
-    const second = train({ out, perClass: NETWORKS_PER_CLASS + 60, engine })
-    await second.ended
-    expect(second.told.stderr).toMatch(
-      new RegExp(`^${out} is being trained by process ${first.child.pid} on .*; wait for it, or delete `),
-    )
-    first.child.kill('SIGKILL')
-    await first.ended
-    expect((await verifyZoo(out)).findings.filter(({ kind }) => kind === 'damaged')).toEqual([])
-  })
+  it(
+    `on one directory: ${RIVALS} that come second are told, and spoil nothing`,
+    async () => {
+      const out = join(folder, 'together')
+      const perClass = NETWORKS_PER_CLASS + 60 * RIVALS
+      const first = train({ out, perClass, engine })
+      while (first.told.stage !== 'training') await sleep(5)
+      const rivals = Array.from({ length: RIVALS }, () => train({ out, perClass, engine }))
+      await Promise.all(rivals.map(({ ended }) => ended))
+      for (const { told } of rivals) {
+        expect(told.stderr).toMatch(
+          new RegExp(`^${out} is being trained by process ${first.child.pid} on .*; wait for it, or delete `),
+        )
+      }
+      first.child.kill('SIGKILL')
+      await first.ended
+      const { findings, networks } = await verifyZoo(out)
+      expect(findings.filter(({ kind }) => kind === 'damaged')).toEqual([])
+      say(`${RIVALS} rivals for one directory, all told; ${networks} networks there, none damaged`)
+    },
+    TIMEOUT,
+  )
 
   it('with a shard each make the zoo together, whichever ends last', async () => {
     const out = join(folder, 'shards')
@@ -161,6 +172,7 @@ describe('two processes', () => {
     )
     await Promise.all(shards)
     expectEqualZoos(out, undisturbed(engine))
+    say(`${shards.length} shards at the same time, all files equal`)
   })
 
   it(
@@ -237,7 +249,7 @@ describe('the output directory', () => {
       await trainToTheEnd({ out, perClass: NETWORKS_PER_CLASS, engine })
       expect(failures).toBeGreaterThan(0)
       expectEqualZoos(out, undisturbed(engine))
-      say(`disk full ${failures} times (${[...lines].join(', ')}), all files equal afterwards`)
+      say(`disk full at ${failures} of ${steps} sizes (${[...lines].join(', ')}), all files equal afterwards`)
     },
     TIMEOUT,
   )
