@@ -8,6 +8,7 @@ import { EXIT } from './cli/exit.js'
 import { addExport } from './cli/export.js'
 import { addImport } from './cli/import.js'
 import { addInspect } from './cli/inspect.js'
+import { addMerge } from './cli/merge.js'
 import { addReport } from './cli/report.js'
 import { addSlurm } from './cli/slurm.js'
 import { addStats } from './cli/stats.js'
@@ -47,6 +48,7 @@ addTrain(program)
 addCompile(program)
 addImport(program)
 addInspect(program)
+addMerge(program)
 addVerify(program)
 addSlurm(program)
 addExport(program)

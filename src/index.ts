@@ -240,6 +240,7 @@ export type {
   TrainedZooManifest,
   ZooManifest,
 } from './zoo/manifest.js'
+export { type MergeOptions, type MergeProgress, mergeZoos } from './zoo/merge.js'
 export { type Outlier, outliers, withWeightSummaries } from './zoo/outliers.js'
 export { Outputs } from './zoo/outputs.js'
 export type { TrainingProgress } from './zoo/progress.js'

@@ -77,6 +77,7 @@ describe('the public API', () => {
         "lenet5",
         "lenet5Architecture",
         "materialize",
+        "mergeZoos",
         "metricsChart",
         "nearZeroChart",
         "networkDivergence",

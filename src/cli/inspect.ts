@@ -1,8 +1,8 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { openZoo, summarize, type ZooManifest } from '../index.js'
+import { type FailureRecord, openZoo, summarize, type ZooManifest } from '../index.js'
 import { wholeNumber } from './flags.js'
-import { alignColumns, count, metricsTable } from './output.js'
+import { count, metricsTable } from './output.js'
 
 /** `weightzoo inspect`. */
 export function addInspect(program: Command): void {
@@ -48,11 +48,31 @@ async function inspect(
     ].join('\n'),
   )
   if (networks.length > 0) console.log(`\n${metricsTable(summary)}`)
-  if (failures.length > 0) {
-    console.log(
-      `\n${alignColumns(failures.map(({ class: name, index, reason }) => [`${name}_${index}`, reason]))}`,
-    )
+  if (failures.length > 0) console.log(`\n${failureLines(failures).join('\n')}`)
+}
+
+/** Failures by reason, the most frequent one first: a thousand networks that failed alike are one line. */
+export function failureLines(failures: readonly FailureRecord[]): string[] {
+  const groups = new Map<string, FailureRecord[]>()
+  for (const failure of failures) {
+    const kind = kindOf(failure)
+    const group = groups.get(kind)
+    if (group) group.push(failure)
+    else groups.set(kind, [failure])
   }
+  return [...groups.values()]
+    .sort((a, b) => b.length - a.length)
+    .map(group => {
+      const { class: name, index, reason } = group[0]!
+      return group.length === 1
+        ? `1 failed, ${name}_${index}: ${reason}`
+        : `${count(group.length)} failed alike, the first ${name}_${index}: ${reason}`
+    })
+}
+
+/** A reason without what differs from network to network: its name, epochs, losses. */
+function kindOf({ class: name, index, reason }: FailureRecord): string {
+  return reason.replaceAll(`${name}_${index}`, '').replace(/-?\b(?:\d[\d.e+-]*|NaN|Infinity)\b/g, '')
 }
 
 /** How the networks came to be. */

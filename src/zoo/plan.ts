@@ -41,6 +41,12 @@ export function totalOf(plan: Plan): number {
   return Object.values(plan).reduce((sum, count) => sum + count, 0)
 }
 
+/** A plan with the larger count of each class. */
+export function joined(plan: Plan, other: Plan): Plan {
+  const larger = Object.entries(other).map(([name, count]) => [name, Math.max(count, plan[name] ?? 0)])
+  return { ...plan, ...Object.fromEntries(larger) }
+}
+
 /** What a stopped call says. */
 export function interruptedAfter(finished: number, total: number): ZooError<'interrupted'> {
   const message = `interrupted after ${finished} of ${total} networks; the same call goes on from there`

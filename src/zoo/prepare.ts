@@ -21,7 +21,7 @@ import {
   writeManifest,
 } from './manifest.js'
 import { mendLedgers, sealLedger } from './mend.js'
-import type { Plan } from './plan.js'
+import { joined, type Plan } from './plan.js'
 import type { Shard } from './shard.js'
 import { NETWORK_SPLIT } from './split.js'
 import type { TrainZooOptions } from './train-zoo.js'
@@ -114,8 +114,15 @@ export async function prepareDirectory(
   await mendLedgers(out, shard)
 }
 
-/** The manifest of the zoo there, with the networks that are wanted now. */
-function grown(out: string, wanted: TrainedZooManifest, present: TrainedZooManifest): TrainedZooManifest {
+/**
+ * The manifest of the zoo there, with the networks that are wanted now.
+ * @throws ZooError `zoo` saying what differs when it is of another recipe
+ */
+export function grown(
+  out: string,
+  wanted: TrainedZooManifest,
+  present: TrainedZooManifest,
+): TrainedZooManifest {
   const differing = differences(wanted, present)
   if (differing.length > 0) {
     throw new ZooError(
@@ -124,11 +131,7 @@ function grown(out: string, wanted: TrainedZooManifest, present: TrainedZooManif
       { path: out },
     )
   }
-  const plan = new Map(Object.entries(present.plan))
-  for (const [name, count] of Object.entries(wanted.plan)) {
-    plan.set(name, Math.max(count, plan.get(name) ?? 0))
-  }
-  return { ...wanted, plan: Object.fromEntries(plan) }
+  return { ...wanted, plan: joined(present.plan, wanted.plan) }
 }
 
 /** A zoo of format version 1 gets its checksums: the ledger first, then `zoo.json`, which says that they are there. */

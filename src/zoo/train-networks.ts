@@ -4,7 +4,7 @@ import { jobFactory, type NetworkJob } from '../training/create-job.js'
 import type { Engine, TrainingResult } from '../training/engine.js'
 import { binaryMetrics } from '../training/metrics.js'
 import { writeCheckpoints } from './checkpoint-file.js'
-import { checkpointPath, digestFile, modelPath, networkName, weightsHash } from './files.js'
+import { checkpointPath, modelPath, networkName, weightsHash } from './files.js'
 import { type LedgerRecord, LedgerWriter, type NetworkRecord, readLedger, toHistory } from './ledger.js'
 import type { Lock } from './lock.js'
 import type { Stores, TrainedZooManifest } from './manifest.js'
@@ -15,6 +15,7 @@ import { ProgressMeter, type TrainingProgress } from './progress.js'
 import { ledgerName, outputsName, shareOf } from './shard.js'
 import type { TrainZooOptions } from './train-zoo.js'
 import { summarizeWeights } from './weight-summary.js'
+import { isWhole } from './whole.js'
 
 /**
  * Trains what the directory lacks of the plan (or of the shard's share of it), one network to a place in the engine,
@@ -143,24 +144,6 @@ async function stillToTrain(
 
 /** Milliseconds between two words on how far the checking of files is; 1,000 LeNet-5 take less. */
 const CHECKING_INTERVAL = 1000
-
-/** Whether all that a network is to have is there, and is what its line says. */
-async function isWhole(
-  record: NetworkRecord,
-  out: string,
-  { checkpoints, outputs }: Stores,
-  stored: OutputsReader,
-): Promise<boolean> {
-  const { class: className, index } = record
-  const holds = async (path: string, sha256: string | undefined) =>
-    (await digestFile(path).catch(() => undefined))?.sha256 === sha256
-  if (!(await holds(modelPath(out, className, index), record.fileSha256))) return false
-  if (checkpoints) {
-    const { fileSha256 } = record.checkpoints ?? {}
-    if (!fileSha256 || !(await holds(checkpointPath(out, className, index), fileSha256))) return false
-  }
-  return !outputs || (await stored.read(record).catch(() => undefined)) !== undefined
-}
 
 type LineStart = Pick<LedgerRecord, 'class' | 'index' | 'seed' | 'seconds' | 'engine' | 'attempt'>
 

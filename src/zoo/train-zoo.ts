@@ -30,7 +30,8 @@ export interface TrainZooOptions extends RecipeOptions {
   retryFailed?: boolean | undefined
   /**
    * Trains only this part of the zoo, e.g. `{ number: 3, of: 8 }`, so that 8 processes or machines share the work, all
-   * into one directory. The shard that ends last compiles.
+   * into one directory. The shard that ends last compiles. Shards with directories of their own (machines without a
+   * common disk) are for `mergeZoos` to join.
    */
   shard?: Shard | undefined
   /**

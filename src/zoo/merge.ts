@@ -1,0 +1,266 @@
+import { createHash } from 'node:crypto'
+import { createReadStream, createWriteStream } from 'node:fs'
+import { pipeline } from 'node:stream/promises'
+import { reasonOf, ZooError } from '../errors.js'
+import { checkOptionNames, invalidOption } from '../options.js'
+import { ensureCompiled } from './compile.js'
+import { checkpointPath, modelPath, networkName, writeWhole, ZOO_FILES } from './files.js'
+import { type LedgerRecord, LedgerWriter, type NetworkRecord, readLedger } from './ledger.js'
+import { type Lock, lockDirectory } from './lock.js'
+import {
+  differences,
+  FORMAT_VERSION,
+  isSealed,
+  readManifest,
+  type TrainedZooManifest,
+  trainedManifest,
+} from './manifest.js'
+import { OutputsReader, OutputsWriter } from './outputs.js'
+import { interruptedAfter, joined, type Plan } from './plan.js'
+import { grown, makeDirectory, prepareDirectory } from './prepare.js'
+import { outputsName } from './shard.js'
+import { NETWORK_SPLIT } from './split.js'
+import { isWhole } from './whole.js'
+import { openZoo, type Zoo } from './zoo.js'
+
+/** Options of {@link mergeZoos}. */
+export interface MergeOptions {
+  /** The zoo directory to merge into; made where it is missing, added to where it holds a zoo of the same recipe. */
+  out: string
+  /** Stops between two networks; what is merged stays, and a second call goes on. */
+  signal?: AbortSignal | undefined
+  /** Called when work starts, after every network, and while compiling. */
+  onProgress?: ((progress: MergeProgress) => void) | undefined
+}
+
+/** How far {@link mergeZoos} is. */
+export interface MergeProgress {
+  /** The networks are copied first, then all compiled into the files of all networks. */
+  readonly stage: 'merging' | 'compiling'
+  /** Networks merged or compiled, those that `out` had already included. */
+  readonly done: number
+  readonly total: number
+}
+
+/** A trained network and the zoo that has it. */
+interface Place {
+  readonly zoo: Zoo
+  readonly record: NetworkRecord
+}
+
+/**
+ * Joins zoos of the same recipe, images and arithmetic into one directory: shards that were trained on machines without
+ * a common disk, or parts of a plan. Copies every network with its checkpoints and outputs, each checked against its
+ * checksum on the way, then compiles. The merged zoo has the bytes that one call of `trainZoo` would have given it. Its plan is
+ * the larger one of each class; a network that failed in one zoo and is finished in another is finished.
+ *
+ * @example
+ * const zoo = await mergeZoos(['from-node-1', 'from-node-2'], { out: 'zoo' })
+ * zoo.networks.length
+ *
+ * @returns the merged zoo, open
+ * @throws ZooError `option` for a wrong option; `zoo` naming the zoo of another recipe, the network of which two zoos have
+ * different weights (nothing is written in either case), or the damaged file (nothing is written of its network);
+ * `interrupted` when `signal` is aborted.
+ */
+export async function mergeZoos(sources: readonly string[], options: MergeOptions): Promise<Zoo> {
+  const { out, signal, onProgress = () => {} } = checkOptions(sources, options)
+  const zoos: Zoo[] = []
+  for (const source of sources) zoos.push(await openZoo(source))
+  const manifest = joinedManifest(zoos)
+  const places = placesOf(zoos)
+  if (signal?.aborted) throw interruptedAfter(0, places.size)
+  await makeDirectory(out)
+  const lock = await lockDirectory(out, ZOO_FILES.lock, signal)
+  try {
+    await checkTarget(out, manifest, places)
+    await prepareDirectory(out, manifest)
+    await copyMissing(places, failuresOf(zoos), manifest, options, lock)
+    const zoo = await openZoo(out)
+    const total = zoo.networks.length
+    const compiled = (done: number) => onProgress({ stage: 'compiling', done, total })
+    if (total > 0) await ensureCompiled(zoo, { signal, onProgress: compiled }, true)
+    return zoo
+  } finally {
+    await lock.release()
+  }
+}
+
+function checkOptions(sources: readonly string[], options: MergeOptions): MergeOptions {
+  if (!Array.isArray(sources) || sources.length === 0) {
+    throw invalidOption('sources', sources, 'needs the paths of the zoo directories to merge')
+  }
+  checkOptionNames(options, ['out', 'signal', 'onProgress'], 'mergeZoos')
+  if (typeof options.out !== 'string' || options.out === '') {
+    throw invalidOption('out', options.out, 'needs the path of the zoo directory')
+  }
+  return options
+}
+
+/** The manifest of all: that of the first zoo, with every class's larger plan. */
+function joinedManifest(zoos: readonly Zoo[]): TrainedZooManifest {
+  const [first, ...others] = zoos.map(({ path, manifest }) => ({
+    path,
+    manifest: trainedManifest(path, manifest),
+  }))
+  for (const { path, manifest } of others) {
+    const differing = differences(manifest, first!.manifest)
+    if (differing.length === 0) continue
+    const message = `${path} is a zoo of another recipe than ${first!.path}: ${differing.join('; ')}. Only zoos of one recipe merge`
+    throw new ZooError('zoo', message, { path })
+  }
+  const plan = zoos.reduce<Plan>((all, { manifest }) => joined(all, manifest.plan), {})
+  return { ...first!.manifest, formatVersion: FORMAT_VERSION, plan, split: NETWORK_SPLIT }
+}
+
+/**
+ * Every finished network and the first zoo that has it.
+ * @throws ZooError `zoo` when two zoos have different weights of a network
+ */
+function placesOf(zoos: readonly Zoo[]): Map<string, Place> {
+  const places = new Map<string, Place>()
+  for (const zoo of zoos) {
+    for (const record of zoo.networks) {
+      const name = networkName(record.class, record.index)
+      const present = places.get(name)
+      if (present) checkEqual(name, [present.zoo.path, present.record], [zoo.path, record])
+      else places.set(name, { zoo, record })
+    }
+  }
+  return places
+}
+
+type Copy = readonly [path: string, record: NetworkRecord]
+
+function checkEqual(name: string, [path, { sha256 }]: Copy, [otherPath, other]: Copy): void {
+  if (sha256 === other.sha256) return
+  const hashes = `SHA-256 ${sha256.slice(0, 12)} and ${other.sha256.slice(0, 12)}`
+  const todo = 'weightzoo verify --retrain tells which zoo to leave out'
+  const message = `${path} and ${otherPath} have different weights of ${name} (${hashes}); ${todo}`
+  throw new ZooError('zoo', message, { path: otherPath })
+}
+
+/** Looks for another recipe in the target, and for networks with other weights, before anything is written. */
+async function checkTarget(
+  out: string,
+  wanted: TrainedZooManifest,
+  places: ReadonlyMap<string, Place>,
+): Promise<void> {
+  const present = await readManifest(out)
+  if (!present) return
+  grown(out, wanted, trainedManifest(out, present))
+  for (const record of await readLedger(out, { sealed: isSealed(present), lenient: true })) {
+    const name = networkName(record.class, record.index)
+    const place = places.get(name)
+    if (place && record.status === 'finished') checkEqual(name, [place.zoo.path, place.record], [out, record])
+  }
+}
+
+function failuresOf(zoos: readonly Zoo[]): Map<string, LedgerRecord> {
+  const failures = zoos.flatMap(zoo => zoo.failures)
+  return new Map(failures.map(record => [networkName(record.class, record.index), record]))
+}
+
+/** Copies what the target lacks, or has damaged: a network's files first, then its line, as in training. */
+async function copyMissing(
+  places: ReadonlyMap<string, Place>,
+  failures: ReadonlyMap<string, LedgerRecord>,
+  { images, stores = {} }: TrainedZooManifest,
+  { out, signal, onProgress = () => {} }: MergeOptions,
+  lock: Lock,
+): Promise<void> {
+  const total = places.size
+  const records = await readLedger(out, { sealed: true, lenient: true })
+  const present = new Map(records.map(record => [networkName(record.class, record.index), record]))
+  const stored = new OutputsReader(out, images.validation)
+  const ledger = await LedgerWriter.open(out)
+  const outputs = stores.outputs && (await OutputsWriter.open(out, outputsName(), records))
+  let done = 0
+  try {
+    onProgress({ stage: 'merging', done, total })
+    for (const [name, place] of places) {
+      if (signal?.aborted) throw interruptedAfter(done, total)
+      const before = present.get(name)
+      if (before?.status !== 'finished' || !(await isWhole(before, out, stores, stored))) {
+        // What is written into a directory that is gone, or another process's by now, would be lost or do harm.
+        await lock.check()
+        await ledger.append(after(before, await copyNetwork(place, out, images.validation, outputs)))
+      }
+      onProgress({ stage: 'merging', done: ++done, total })
+    }
+    for (const [name, failure] of failures) {
+      if (!places.has(name) && !present.has(name)) await ledger.append(failure)
+    }
+  } finally {
+    await stored.close()
+    await ledger.close()
+    await outputs?.close()
+  }
+}
+
+/** A line that counts more than the one that the target has of the network, which failed there or was damaged. */
+function after(before: LedgerRecord | undefined, record: NetworkRecord): NetworkRecord {
+  if (!before) return record
+  return { ...record, attempt: Math.max(record.attempt ?? 1, (before.attempt ?? 1) + 1) }
+}
+
+/** Copies all that is kept of a network, and returns the line that it has in the target. */
+async function copyNetwork(
+  { zoo, record }: Place,
+  out: string,
+  images: number,
+  outputs: OutputsWriter | undefined,
+): Promise<NetworkRecord> {
+  const { class: className, index, checkpoints } = record
+  // Model files of format version 1 have no checksum but that of their weights.
+  if (!record.fileSha256) await zoo.weights(className, index)
+  if (checkpoints) {
+    const [from, to] = [zoo.path, out].map(path => checkpointPath(path, className, index))
+    await copyFile(from!, to!, checkpoints.fileSha256)
+  }
+  const row = outputs && (await outputs.append(await readOutputs({ zoo, record }, images)))
+  const [from, to] = [zoo.path, out].map(path => modelPath(path, className, index))
+  const fileSha256 = await copyFile(from!, to!, record.fileSha256)
+  return { ...record, ...(row && { outputs: row }), fileSha256 }
+}
+
+async function readOutputs({ zoo, record }: Place, images: number): Promise<Float32Array> {
+  const reader = new OutputsReader(zoo.path, images)
+  try {
+    return await reader.read(record)
+  } finally {
+    await reader.close()
+  }
+}
+
+/**
+ * Copies a file if it is the one that the ledger lists, and returns its SHA-256.
+ * @throws ZooError `zoo` naming the file that is missing or damaged
+ */
+async function copyFile(from: string, to: string, expected: string | undefined): Promise<string> {
+  let sha256 = ''
+  await writeWhole(to, async temporary => {
+    const hash = createHash('sha256')
+    const source = createReadStream(from, { highWaterMark: 2 ** 20 })
+    async function* hashed(chunks: AsyncIterable<Buffer>) {
+      for await (const chunk of chunks) {
+        hash.update(chunk)
+        yield chunk
+      }
+    }
+    try {
+      await pipeline(source, hashed, createWriteStream(temporary))
+    } catch (error) {
+      const { path, syscall } = error as NodeJS.ErrnoException
+      if (path !== from && syscall !== 'read') throw error
+      const message = `cannot read ${from}: ${reasonOf(error)}`
+      throw new ZooError('zoo', message, { path: from }, { cause: error })
+    }
+    sha256 = hash.digest('hex')
+    if (expected === undefined || sha256 === expected) return
+    const todo = 'weightzoo train with the recipe of its zoo makes it again; then merge again'
+    const message = `${from} is not the file that the ledger lists (SHA-256 differs); ${todo}`
+    throw new ZooError('zoo', message, { path: from })
+  })
+  return sha256
+}
