@@ -81,7 +81,7 @@ export class SvmClassifier implements Classifier {
         }
         pairs.push({ i, j, rows: chosen, ...step.value })
         onProgress?.(pairs.length, total)
-        if (slice.isOver) await slice.pause()
+        await slice.pause()
       }
     }
     this.fitted = { classes, width, scaling, data, kernel, gamma, pairs }
