@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { reasonOf, ZooError } from '../errors.js'
 import { checkOptionNames, invalidOption } from '../options.js'
-import { makeFolder, writeWhole } from '../zoo/files.js'
+import { makeFolder, writeWhole, ZOO_FILES } from '../zoo/files.js'
 import { summarize } from '../zoo/summary.js'
 import type { Zoo } from '../zoo/zoo.js'
 import type { Chart } from './chart.js'
@@ -54,7 +54,7 @@ export interface Report {
  */
 export async function writeReport(zoo: Zoo, options: ReportOptions = {}): Promise<Report> {
   checkOptionNames(options, ['out', 'quick', 'seed', 'onProgress', 'signal'], 'writeReport')
-  const { out = join(zoo.path, 'report'), quick = false, seed = 0, onProgress, signal } = options
+  const { out = join(zoo.path, ZOO_FILES.report), quick = false, seed = 0, onProgress, signal } = options
   if (!Number.isSafeInteger(seed) || seed < 0)
     throw invalidOption('seed', seed, 'needs a whole number of at least 0')
   // First, so that a place that cannot be written to shows before an hour of work.

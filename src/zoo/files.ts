@@ -14,6 +14,8 @@ export const ZOO_FILES = {
   metrics: 'metrics.csv',
   modelwise: 'modelwise.h5',
   layerwise: 'layerwise.h5',
+  /** Made from the zoo for people, at any time again; nothing reads or checks it. */
+  report: 'report',
   compiled: 'compiled.json',
   lock: 'zoo.lock',
   manifestLock: 'zoo.json.lock',

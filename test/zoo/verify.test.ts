@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { createImageSet, openZoo, verifyZoo } from '../../dist/index.js'
+import { createImageSet, openZoo, verifyZoo, writeReport } from '../../dist/index.js'
 import { sharedFolder, smallImages, temporaryFolder, trainSmallZoo } from '../support.js'
 
 /** Makes of a zoo what the first versions wrote: no checksum of `zoo.json`, of lines or of whole files. */
@@ -106,5 +106,15 @@ describe('training again to compare', () => {
     await expect(verifyZoo(path, { retrain: 1 })).rejects.toThrow(
       'invalid retrain; needs images, the set that the zoo was trained on: 1',
     )
+  })
+})
+
+describe('a zoo with its report in it', () => {
+  it('has nothing wrong, while any other file in it is named', async () => {
+    const path = join(await temporaryFolder(), 'zoo')
+    await writeReport(await trainSmallZoo(path), { quick: true })
+    await writeFile(join(path, 'stranger.txt'), 'x')
+    const { findings } = await verifyZoo(path)
+    expect(findings).toMatchObject([{ file: 'stranger.txt' }])
   })
 })
