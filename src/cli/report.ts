@@ -35,19 +35,13 @@ export async function reportOn(
   { out, quick = false, seed = 0, quiet }: Partial<ReportFlags> & { quiet: boolean },
 ): Promise<Report> {
   const status = new StatusLine(quiet)
-  let stage = ''
   try {
     const report = await writeReport(zoo, {
       ...(out !== undefined && { out }),
       quick,
       seed,
       signal: interruptSignal(),
-      onProgress: progress => {
-        // Every stage shows itself at once.
-        const changed = progress.stage !== stage
-        stage = progress.stage
-        status.show(`report   ${bar(progress.done / progress.total)}  ${stage}`, changed)
-      },
+      onProgress: ({ stage, done, total }) => status.show(`report   ${bar(done / total)}  ${stage}`),
     })
     status.end()
     for (const { reason } of report.leftOut) status.note(`left out ${reason}`)

@@ -123,7 +123,7 @@ ${new Html(svg)}
 
 /** Wider than half the page. */
 function isWide(svg: string): boolean {
-  return Number(/ width="([\d.]+)"/.exec(svg)?.[1]) > 540
+  return Number(/ width="([\d.]+)"/.exec(svg)?.[1]) > 700
 }
 
 function keyFigures(zoo: Zoo, { classifiers }: WeightStudy): Html {
@@ -143,7 +143,7 @@ function keyFigures(zoo: Zoo, { classifiers }: WeightStudy): Html {
     best && {
       value: percent(best.evaluation.accuracy),
       what: 'of networks told by their weights',
-      note: `best: ${best.classifier} on ${best.weights}; guessing ${percent(best.evaluation.chance)}`,
+      note: `best: ${best.classifier}, ${best.weights}; guessing ${percent(best.evaluation.chance)}`,
     },
     cost && {
       value: threeDigits(cost.coreHours),

@@ -1,5 +1,5 @@
 import type { Chart, ChartRow } from './chart.js'
-import { textWidth } from './text-width.js'
+import { BOLD, textWidth } from './text-width.js'
 import { CHART_CONFIG, THEME } from './theme.js'
 
 // Only this file knows Vega and sharp. Both are loaded when something is drawn: `import 'weightzoo'` stays quick.
@@ -60,8 +60,12 @@ async function vegaSvg({ name, spec }: AnyChart): Promise<string> {
   }
 }
 
-function measure(item: { fontSize?: number; limit?: number }, text: unknown): number {
-  const lines = [text].flat().map(line => textWidth(String(line ?? ''), item.fontSize ?? 11))
+function measure(
+  item: { fontSize?: number; fontWeight?: number | string; limit?: number },
+  text: unknown,
+): number {
+  const size = (item.fontSize ?? 11) * (Number(item.fontWeight) >= 600 ? BOLD : 1)
+  const lines = [text].flat().map(line => textWidth(String(line ?? ''), size))
   const width = Math.max(0, ...lines)
   return item.limit && item.limit > 0 ? Math.min(width, item.limit) : width
 }

@@ -143,10 +143,10 @@ export function classifiersBody(zoo: Zoo, { classifiers }: WeightStudy): Html {
     return [html`${percent(accuracy)} <span class="quiet">(${bounds})</span>`, decimals(macro.f1)]
   }
   const weights = classifiers.filter(({ classifier }) => classifier === names[0])
-  return html`<p>A classifier sees the weights of networks and learns which class each was trained to detect; it is tested on ${count(tested)} networks that it has not seen (30 % of every class). In brackets: the 95 % interval. Guessing is right in ${percent(chance)}, always answering ${majority.class} in ${percent(majority.accuracy)}.${resemblesPaper(zoo) && ` The paper reports up to ${percent(PAPER.classification)} with 10,000 networks.`}</p>
+  return html`<p>A classifier sees the weights of networks and learns which class each was trained to detect; it is tested on ${count(tested)} networks that it has not seen (30 % of every class). In brackets: the 95 % interval; F1 is the mean over classes. Guessing is right in ${percent(chance)}, always answering ${majority.class} in ${percent(majority.accuracy)}.${resemblesPaper(zoo) && ` The paper reports up to ${percent(PAPER.classification)} with 10,000 networks.`}</p>
 <p>Weights are a network's numbers by position, as in the paper. Statistics are mean, variance, extremes and quartiles of every kernel and bias: they stay the same when neurons change places, and networks that start from different weights share no order of neurons.</p>
 ${table(
-  ['weights of', ...names.flatMap(name => [name, 'mean F1']), 'guessing', 'majority'],
+  ['weights of', ...names.flatMap(name => [name, 'F1']), 'guessing', 'majority'],
   weights.map(({ weights: part, evaluation }) => [
     part,
     ...names.flatMap(name => cells(name, part)),
@@ -228,6 +228,7 @@ function trainedRows({
         .join(', ')}`,
     ],
     ['kept', recipe.keep === 'best' ? 'the epoch with the lowest validation loss' : 'the last epoch'],
+    ...(recipe.vary ? [['varied', JSON.stringify(recipe.vary)] as [string, string]] : []),
     ['seed', String(recipe.seed)],
     ['arithmetic', arithmetic],
   ]

@@ -22,7 +22,7 @@ nav ol { display: flex; flex-wrap: wrap; gap: .25rem 1.2rem; list-style: none; m
 .figures-row dd.note { order: 3; font-size: .82rem; font-weight: 400; color: var(--quiet); }
 .wide { overflow-x: auto; margin: 0 0 1rem; }
 table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .28rem .7rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
+th, td { padding: .28rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
 th:first-child { text-align: left; padding-left: 0; }
 tbody th { font-weight: 400; }
 thead th { font-weight: 600; vertical-align: bottom; border-bottom-width: 2px; }

@@ -7,6 +7,9 @@ const WIDTHS: readonly [RegExp, number][] = [
 ]
 const OTHERS = 0.61
 
+/** How much wider bold text is. */
+export const BOLD = 1.12
+
 /** About how wide a line of text is, in pixels. */
 export function textWidth(text: string, fontSize: number): number {
   let width = 0

@@ -1,8 +1,9 @@
 /**
  * Colours that are told apart with any colour vision, and stand out (3:1 or more) from white and from near-black alike.
- * Charts need no more than two hues: what has more groups is drawn in small multiples.
+ * Where three
+ * hues meet, shapes differ too; what has more groups is drawn in small multiples.
  */
-export const COLOR = { first: '#2f7fc1', second: '#d2691e', reference: '#8a9099' } as const
+export const COLOR = { first: '#2f7fc1', second: '#d2691e', third: '#1a9a76', reference: '#8a9099' } as const
 
 /** Text and lines take the colour of the page around. */
 export const INK = 'currentColor'

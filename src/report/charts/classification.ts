@@ -60,7 +60,7 @@ export function classifierChart(results: readonly ClassifierResult[]): Chart<Cla
   const color = {
     field: 'classifier',
     type: 'nominal',
-    scale: { domain: classifiers, range: [COLOR.first, COLOR.second, COLOR.reference] },
+    scale: { domain: classifiers, range: [COLOR.first, COLOR.second, COLOR.third] },
     legend: { title: null, orient: 'top' },
   }
   return new Chart({
@@ -128,8 +128,8 @@ export function confusionChart({ classifier, weights, evaluation }: ClassifierRe
   const size = { step: classNames.length <= 16 ? 34 : 12 }
   return new Chart({
     name: `confusion-${chartName(`${classifier} ${weights}`)}`,
-    title: `${classifier}, ${weights}: which class is taken for which`,
-    key: 'rows: the true class, columns: the answer; numbers of networks',
+    title: `${classifier}, ${weights}`,
+    key: 'networks by true class (row) and by the answer (column)',
     caption: `${evaluation.correct} of ${count} networks told right.`,
     data,
     view: {

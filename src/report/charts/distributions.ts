@@ -104,7 +104,7 @@ export function layerWeightsChart({ byLayer }: WeightDistributions): Chart<Densi
     title: 'Weights by layer',
     key: 'share of weights per unit of weight, each layer on a scale of its own',
     caption:
-      'Kernels start uniform, the wider the fewer inputs and outputs the layer has (Glorot); what training adds are the shoulders and tails. Sides thinner than a thousandth of the peak are cut off.',
+      'Biases and kernel of a layer together, in all networks. Sides thinner than a thousandth of the peak are cut off.',
     data,
     view: {
       transform: MIDDLE,
@@ -157,7 +157,7 @@ export function classWeightsChart(distributions: WeightDistributions): Chart<Cla
     name: 'weights-by-class',
     title: 'Weights near zero by class',
     key: 'line: the class, area: all classes together',
-    caption: `The classes' distributions are all but the same; the next chart shows by how much they differ.${note}`,
+    caption: `Where line and area look alike, the next chart shows by how much they differ.${note}`,
     data: classDensities(distributions),
     view: inPanels(panels, {
       transform: MIDDLE,
