@@ -1,10 +1,8 @@
-import { createHash } from 'node:crypto'
-import { createReadStream, createWriteStream } from 'node:fs'
-import { pipeline } from 'node:stream/promises'
+import { copyFile as copy } from 'node:fs/promises'
 import { reasonOf, ZooError } from '../errors.js'
 import { checkOptionNames, invalidOption } from '../options.js'
 import { ensureCompiled } from './compile.js'
-import { checkpointPath, modelPath, networkName, writeWhole, ZOO_FILES } from './files.js'
+import { checkpointPath, digestFile, modelPath, networkName, writeWhole, ZOO_FILES } from './files.js'
 import { type LedgerRecord, LedgerWriter, type NetworkRecord, readLedger } from './ledger.js'
 import { type Lock, lockDirectory } from './lock.js'
 import {
@@ -212,15 +210,17 @@ async function copyNetwork(
   outputs: OutputsWriter | undefined,
 ): Promise<NetworkRecord> {
   const { class: className, index, checkpoints } = record
+  const [model, target] = [zoo.path, out].map(path => modelPath(path, className, index))
+  const [checkpointsFrom, checkpointsTo] = [zoo.path, out].map(path => checkpointPath(path, className, index))
+  // All is looked at before anything is written: a network appears with all that is kept of it, or not at all.
   // Model files of format version 1 have no checksum but that of their weights.
   if (!record.fileSha256) await zoo.weights(className, index)
-  if (checkpoints) {
-    const [from, to] = [zoo.path, out].map(path => checkpointPath(path, className, index))
-    await copyFile(from!, to!, checkpoints.fileSha256)
-  }
-  const row = outputs && (await outputs.append(await readOutputs({ zoo, record }, images)))
-  const [from, to] = [zoo.path, out].map(path => modelPath(path, className, index))
-  const fileSha256 = await copyFile(from!, to!, record.fileSha256)
+  const fileSha256 = await checkSource(model!, record.fileSha256)
+  if (checkpoints) await checkSource(checkpointsFrom!, checkpoints.fileSha256)
+  const behaviour = outputs && (await readOutputs({ zoo, record }, images))
+  if (checkpoints) await copyFile(checkpointsFrom!, checkpointsTo!, checkpoints.fileSha256)
+  const row = behaviour && (await outputs.append(behaviour))
+  await copyFile(model!, target!, fileSha256)
   return { ...record, ...(row && { outputs: row }), fileSha256 }
 }
 
@@ -234,33 +234,28 @@ async function readOutputs({ zoo, record }: Place, images: number): Promise<Floa
 }
 
 /**
- * Copies a file if it is the one that the ledger lists, and returns its SHA-256.
+ * The SHA-256 of a file, if it is the one that the ledger lists.
  * @throws ZooError `zoo` naming the file that is missing or damaged
  */
-async function copyFile(from: string, to: string, expected: string | undefined): Promise<string> {
-  let sha256 = ''
-  await writeWhole(to, async temporary => {
-    const hash = createHash('sha256')
-    const source = createReadStream(from, { highWaterMark: 2 ** 20 })
-    async function* hashed(chunks: AsyncIterable<Buffer>) {
-      for await (const chunk of chunks) {
-        hash.update(chunk)
-        yield chunk
-      }
-    }
-    try {
-      await pipeline(source, hashed, createWriteStream(temporary))
-    } catch (error) {
-      const { path, syscall } = error as NodeJS.ErrnoException
-      if (path !== from && syscall !== 'read') throw error
-      const message = `cannot read ${from}: ${reasonOf(error)}`
-      throw new ZooError('zoo', message, { path: from }, { cause: error })
-    }
-    sha256 = hash.digest('hex')
-    if (expected === undefined || sha256 === expected) return
-    const todo = 'weightzoo train with the recipe of its zoo makes it again; then merge again'
-    const message = `${from} is not the file that the ledger lists (SHA-256 differs); ${todo}`
-    throw new ZooError('zoo', message, { path: from })
+async function checkSource(path: string, expected: string | undefined): Promise<string> {
+  const { sha256 } = await digestFile(path).catch(error => {
+    throw new ZooError('zoo', `cannot read ${path}: ${reasonOf(error)}`, { path }, { cause: error })
   })
+  if (expected !== undefined && sha256 !== expected) throw damaged(path)
   return sha256
+}
+
+/** Copies a file that has been checked, and looks that the copy is the same. */
+async function copyFile(from: string, to: string, sha256: string): Promise<void> {
+  await writeWhole(to, async temporary => {
+    await copy(from, temporary)
+    if ((await digestFile(temporary)).sha256 !== sha256) throw damaged(from)
+  })
+}
+
+function damaged(path: string): ZooError<'zoo'> {
+  const todo = 'weightzoo train with the recipe of its zoo makes it again; then merge again'
+  return new ZooError('zoo', `${path} is not the file that the ledger lists (SHA-256 differs); ${todo}`, {
+    path,
+  })
 }

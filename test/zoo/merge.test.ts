@@ -216,7 +216,7 @@ describe('mergeZoos refuses', () => {
     await expect(mergeZoos([copy], { out })).rejects.toThrow(file)
     const { networks } = await openZoo(out)
     expect(networks).toEqual([])
-    expect(readdirSync(join(out, 'models'))).toEqual([])
+    for (const folder of ['models', 'checkpoints']) expect(readdirSync(join(out, folder))).toEqual([])
     await rm(file)
     await expect(mergeZoos([copy], { out })).rejects.toThrow(`cannot read ${file}: ENOENT`)
     expect((await mergeZoos(parts, { out })).networks).toHaveLength(4)
