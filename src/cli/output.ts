@@ -132,15 +132,6 @@ export function alignColumns(rows: readonly (readonly string[])[]): string {
     .join('\n')
 }
 
-/** Rows as CSV (RFC 4180): what needs quotes gets them, nothing stands for null. */
-export function csv(rows: readonly (readonly (string | number | null)[])[]): string {
-  const field = (value: string | number | null) => {
-    const text = value === null ? '' : String(value)
-    return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
-  }
-  return rows.map(row => row.map(field).join(',')).join('\n')
-}
-
 /** What lies in a zoo directory, a line a file. */
 export function filesOf(zoo: Zoo): string {
   const { stores } = zoo.manifest

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander'
+import { toCsv } from '../csv.js'
 import {
   type ClassDivergence,
   isZooError,
@@ -12,7 +13,7 @@ import {
   ZooError,
 } from '../index.js'
 import { interruptSignal, wholeNumber } from './flags.js'
-import { alignColumns, count, csv, StatusLine } from './output.js'
+import { alignColumns, count, StatusLine } from './output.js'
 import { openSelected, type SelectionFlags, withSelection } from './select.js'
 
 interface StatsFlags extends SelectionFlags {
@@ -59,7 +60,7 @@ async function stats(path: string, flags: StatsFlags): Promise<void> {
     const study = await studyOf(rows, flags, status)
     status.end()
     if (flags.json) console.log(JSON.stringify(study))
-    else if (flags.csv) console.log(csv(TABLES[flags.csv](study)))
+    else if (flags.csv) process.stdout.write(toCsv(TABLES[flags.csv](study)))
     else {
       console.log(
         `${count(zoo.networks.length)} networks of ${zoo.architecture.name}, ${count(rows.shape[1])} weights each\n`,

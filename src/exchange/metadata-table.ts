@@ -1,3 +1,4 @@
+import { toCsv } from '../csv.js'
 import type { HyperparameterName } from '../training/vary.js'
 import type { NetworkRecord } from '../zoo/ledger.js'
 import type { Zoo } from '../zoo/zoo.js'
@@ -84,9 +85,6 @@ function hyperparameterColumns({ networks }: Zoo): MetadataColumn[] {
 /** The table as comma-separated values (RFC 4180 with line feeds), empty where a value is missing. */
 export function metadataCsv(zoo: Zoo): string {
   const columns = metadataColumns(zoo)
-  const quote = (text: string) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)
-  const lines = zoo.networks.map(network =>
-    columns.map(({ read }) => quote(String(read(network) ?? ''))).join(','),
-  )
-  return `${[columns.map(({ name }) => quote(name)).join(','), ...lines].join('\n')}\n`
+  const lines = zoo.networks.map(network => columns.map(({ read }) => read(network)))
+  return toCsv([columns.map(({ name }) => name), ...lines])
 }

@@ -1,4 +1,4 @@
-import { toCsv } from './csv.js'
+import { toCsv } from '../csv.js'
 import { draw, standalone, toPng } from './render.js'
 
 /** One row of numbers and names behind a {@link Chart}; `null` where there is no value. */
@@ -84,7 +84,8 @@ export class Chart<Row extends ChartRow = ChartRow> implements ChartParts<Row> {
 
   /** The rows behind the chart as CSV, with a head line. */
   csv(): string {
-    return toCsv(this.data)
+    const columns = Object.keys(this.data[0] ?? {})
+    return toCsv([columns, ...this.data.map(row => columns.map(column => row[column] ?? null))])
   }
 
   /** One line in the console and in notebooks, where the whole would be pages. */

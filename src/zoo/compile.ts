@@ -4,6 +4,7 @@ import { stat, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { ParameterEntry } from '../architecture/architecture.js'
+import { toCsv } from '../csv.js'
 import { ZooError } from '../errors.js'
 import { checkOptionNames } from '../options.js'
 import type { HyperparameterName } from '../training/vary.js'
@@ -310,11 +311,12 @@ export function classRanges(
 
 /** One line a network, the paper's columns; Count is the network's index within its class. */
 export function metricsCsv(networks: readonly NetworkRecord[]): string {
-  const quote = (name: string) => (/[",\n]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name)
   // An unknown metric (null or NaN) is an empty field.
-  const field = (value: number | null) => (Number.isNaN(value ?? Number.NaN) ? '' : value)
-  const lines = networks.map(({ class: name, index, metrics }) =>
-    [quote(name), index, ...METRIC_COLUMNS.map(column => field(metrics[column]))].join(','),
-  )
-  return `${['Class,Count,Accuracy,Precision,Recall,F1 Score,AUC', ...lines].join('\n')}\n`
+  const field = (value: number | null) => (Number.isNaN(value ?? Number.NaN) ? null : value)
+  const lines = networks.map(({ class: name, index, metrics }) => [
+    name,
+    index,
+    ...METRIC_COLUMNS.map(column => field(metrics[column])),
+  ])
+  return toCsv([['Class', 'Count', 'Accuracy', 'Precision', 'Recall', 'F1 Score', 'AUC'], ...lines])
 }
