@@ -60,6 +60,11 @@ export async function* readNetworks(
   }
 }
 
+/** Rows of the matrix of weights, one after the other. */
+export async function* weightsOf(job: ExportJob): AsyncGenerator<Float32Array> {
+  for await (const { weights } of job.networks()) yield weights
+}
+
 /** Writes a file from pieces that come one after the other. */
 export async function writePieces(
   path: string,

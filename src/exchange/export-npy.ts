@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { ExportJob } from './export-job.js'
-import { labelsOf, METRICS, metricsOf, namesOf, weightsOf } from './modelwise.js'
+import { METRIC_COLUMNS, metricsOf, rowInfo } from '../zoo/compile.js'
+import { type ExportJob, weightsOf } from './export-job.js'
 import { writeNpy } from './npy.js'
 
 /**
@@ -11,14 +11,15 @@ import { writeNpy } from './npy.js'
 export async function exportNpy(job: ExportJob): Promise<void> {
   const { zoo, folder } = job
   const count = zoo.networks.length
+  const { labels, names, classNames } = rowInfo(zoo, zoo.networks)
   await writeNpy(
     join(folder, 'parameters.npy'),
     '<f4',
     [count, zoo.architecture.parameterCount],
     weightsOf(job),
   )
-  await writeNpy(join(folder, 'labels.npy'), '<i4', [count], labelsOf(zoo))
-  await writeNpy(join(folder, 'metrics.npy'), '<f8', [count, METRICS.length], metricsOf(zoo))
-  const names = { names: namesOf(zoo), class_names: zoo.classNames, metrics: METRICS }
-  await writeFile(join(folder, 'names.json'), `${JSON.stringify(names)}\n`)
+  await writeNpy(join(folder, 'labels.npy'), '<i4', [count], labels)
+  await writeNpy(join(folder, 'metrics.npy'), '<f8', [count, METRIC_COLUMNS.length], metricsOf(zoo.networks))
+  const meanings = { names, class_names: classNames, metrics: METRIC_COLUMNS }
+  await writeFile(join(folder, 'names.json'), `${JSON.stringify(meanings)}\n`)
 }

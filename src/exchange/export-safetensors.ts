@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { ExportedNetwork, ExportJob } from './export-job.js'
-import { labelsOf, METRICS, metricsOf, namesOf, weightsOf } from './modelwise.js'
+import { METRIC_COLUMNS, metricsOf, rowInfo } from '../zoo/compile.js'
+import { type ExportedNetwork, type ExportJob, weightsOf } from './export-job.js'
 import { type TensorToWrite, writeSafetensors } from './safetensors.js'
 
 /**
@@ -12,18 +12,19 @@ export async function exportSafetensors(job: ExportJob): Promise<void> {
   const { zoo, folder } = job
   const { parameters, parameterCount } = zoo.architecture
   const count = zoo.networks.length
+  const { labels, names, classNames } = rowInfo(zoo, zoo.networks)
   await writeSafetensors(
     join(folder, 'zoo.safetensors'),
     [
-      { name: 'metrics', type: 'F64', shape: [count, METRICS.length], data: metricsOf(zoo) },
+      { name: 'metrics', type: 'F64', shape: [count, METRIC_COLUMNS.length], data: metricsOf(zoo.networks) },
       { name: 'parameters', type: 'F32', shape: [count, parameterCount], data: weightsOf(job) },
-      { name: 'labels', type: 'I32', shape: [count], data: labelsOf(zoo) },
+      { name: 'labels', type: 'I32', shape: [count], data: labels },
     ],
     {
       format: 'weightzoo',
-      names: JSON.stringify(namesOf(zoo)),
-      class_names: JSON.stringify(zoo.classNames),
-      metrics: JSON.stringify(METRICS),
+      names: JSON.stringify(names),
+      class_names: JSON.stringify(classNames),
+      metrics: JSON.stringify(METRIC_COLUMNS),
       parameter_table: JSON.stringify(parameters),
     },
   )

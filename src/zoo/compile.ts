@@ -154,8 +154,7 @@ function startModelwise(file: Hdf5Writer, zoo: Zoo): BlockWriter {
   file.attribute('class_names', [...zoo.classNames])
   file.dataset('labels', rows.labels, [networks.length])
   file.dataset('names', [...rows.names], [networks.length])
-  const metrics = networks.flatMap(network => METRIC_COLUMNS.map(name => network.metrics[name] ?? Number.NaN))
-  file.dataset('metrics', Float64Array.from(metrics), [networks.length, METRIC_COLUMNS.length])
+  file.dataset('metrics', metricsOf(networks), [networks.length, METRIC_COLUMNS.length])
   file.attribute('columns', [...METRIC_COLUMNS], 'metrics')
   const parts = networks.map(network => NETWORK_PARTS.indexOf(zoo.partOf(network)))
   file.dataset('split', Int32Array.from(parts), [networks.length])
@@ -276,6 +275,13 @@ export function rowInfo(
       throw new ZooError('zoo', `${name} is no longer in ${zoo.path}; open the zoo again`, { path: zoo.path })
     }),
   }
+}
+
+/** Flat `[networks, METRIC_COLUMNS.length]`; NaN where a metric is not defined. */
+export function metricsOf(networks: readonly NetworkRecord[]): Float64Array {
+  return Float64Array.from(
+    networks.flatMap(({ metrics }) => METRIC_COLUMNS.map(name => metrics[name] ?? Number.NaN)),
+  )
 }
 
 const nameOf = (network: NetworkRecord) => networkName(network.class, network.index)

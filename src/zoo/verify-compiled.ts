@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { reasonOf, ZooError } from '../errors.js'
 import type { Audit } from './audit.js'
-import { classRanges, layersOf, METRIC_COLUMNS, metricsCsv, stateOf } from './compile.js'
+import { classRanges, layersOf, metricsCsv, metricsOf, stateOf } from './compile.js'
 import { COMPILED_FILES, type CompiledState, readCompiledState } from './compiled-state.js'
 import { digestFile, networkName, safeName, weightsHash, ZOO_FILES } from './files.js'
 import { type Hdf5Reader, openHdf5 } from './hdf5.js'
@@ -132,7 +132,7 @@ async function checkModelwise(...[file, zoo, fault, count]: Parameters<Check>): 
   const { networks, classNames } = zoo
   const { parameterCount } = zoo.architecture
   const labels = networks.map(network => classNames.indexOf(network.class))
-  const metrics = networks.flatMap(network => METRIC_COLUMNS.map(name => network.metrics[name] ?? Number.NaN))
+  const metrics = [...metricsOf(networks)]
   if (!same(file.attribute('class_names'), classNames)) fault('its class_names are not those of zoo.json')
   if (!same(file.values('labels'), labels)) fault("its labels are not the ledger's")
   if (!same(file.values('names'), networks.map(nameOf))) fault("its names are not the ledger's")
