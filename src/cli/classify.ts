@@ -18,7 +18,7 @@ import {
 } from '../index.js'
 import { interruptSignal, list, wholeNumber } from './flags.js'
 import { alignColumns, count, duration, StatusLine } from './output.js'
-import { openSelected, type SelectionFlags, withSelection } from './select.js'
+import { openSelectedRows, type SelectionFlags, withSelectionFlags } from './selection.js'
 
 /** The classifiers by name; what is random in them follows from the seed. */
 const CLASSIFIERS: Record<string, (seed: number) => Classifier> = {
@@ -45,9 +45,10 @@ interface ClassifyFlags extends SelectionFlags {
 
 /** `weightzoo classify`. */
 export function addClassify(program: Command): void {
-  withSelection(
+  withSelectionFlags(
     program
       .command('classify')
+      .argument('<zoo>', 'the zoo directory')
       .description("tell a network's class from its weights: accuracy with interval, chance, confusion"),
   )
     .option(
@@ -87,7 +88,7 @@ interface Result {
 async function classify(path: string, flags: ClassifyFlags): Promise<void> {
   const { json = false, quiet = false } = flags
   const status = new StatusLine(quiet)
-  const { zoo, rows } = await openSelected(path, flags, status)
+  const { zoo, rows } = await openSelectedRows(path, flags, status)
   try {
     const results = await resultsOf(zoo, rows, flags, status)
     status.end()

@@ -1,9 +1,9 @@
 import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
-import { EXPORT_FORMATS, type ExportFormat, exportZoo, openZoo } from '../index.js'
+import { EXPORT_FORMATS, type ExportFormat, exportZoo } from '../index.js'
 import { interruptSignal } from './flags.js'
 import { count, duration, StatusLine } from './output.js'
-import { type SelectionFlags, selectionOf, withSelectionFlags } from './selection.js'
+import { openSelected, type SelectionFlags, withSelectionFlags } from './selection.js'
 
 interface ExportFlags extends SelectionFlags {
   format: ExportFormat
@@ -40,7 +40,7 @@ function formatList(): string {
 
 async function runExport(path: string, flags: ExportFlags): Promise<void> {
   const { format, out, quiet = false } = flags
-  const zoo = (await openZoo(path)).select(selectionOf(flags))
+  const zoo = await openSelected(path, flags)
   const status = new StatusLine(quiet)
   const started = performance.now()
   try {

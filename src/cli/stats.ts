@@ -14,7 +14,7 @@ import {
 } from '../index.js'
 import { interruptSignal, wholeNumber } from './flags.js'
 import { alignColumns, count, StatusLine } from './output.js'
-import { openSelected, type SelectionFlags, withSelection } from './select.js'
+import { openSelectedRows, type SelectionFlags, withSelectionFlags } from './selection.js'
 
 interface StatsFlags extends SelectionFlags {
   bins: number
@@ -26,9 +26,10 @@ interface StatsFlags extends SelectionFlags {
 
 /** `weightzoo stats`. */
 export function addStats(program: Command): void {
-  withSelection(
+  withSelectionFlags(
     program
       .command('stats')
+      .argument('<zoo>', 'the zoo directory')
       .description('show how the weights are spread by layer and class, and how different the classes are'),
   )
     .option('--bins <n>', "bins of the divergence's histograms; 30 are the paper's", wholeNumber(1), 30)
@@ -55,7 +56,7 @@ interface Study {
 
 async function stats(path: string, flags: StatsFlags): Promise<void> {
   const status = new StatusLine(flags.quiet ?? false)
-  const { zoo, rows } = await openSelected(path, flags, status)
+  const { zoo, rows } = await openSelectedRows(path, flags, status)
   try {
     const study = await studyOf(rows, flags, status)
     status.end()

@@ -94,7 +94,7 @@ describe('weightzoo classify', () => {
   it.each([
     [['--classes', 'checks'], 'invalid labels; needs at least two classes, has: ["checks"]'],
     [['--per-class', '1'], 'invalid labels; a split needs at least 2 networks of each class, stripes has: 1'],
-    [['--min-accuracy', '2'], 'the selection is empty'],
+    [['--min-accuracy', '1'], 'the selection is empty'],
     [['--classes', 'chekcs'], 'did you mean "checks"?'],
     [['--classifiers', 'forest'], 'needs some of naive-bayes, mlp, random-forest, linear-svm, rbf-svm.'],
     [['--test-share', '1'], 'needs a number between 0 and 1.'],
