@@ -1,5 +1,6 @@
 // What is fuzzed: good files to start from, and how each kind is read.
 
+import { readFileSync } from 'node:fs'
 import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
@@ -22,17 +23,8 @@ import { mutateBytes, mutateJson, mutateText, pick } from './fuzz-mutate.mjs'
 
 const published = file => new URL(`../test/fixtures/published/${file}`, import.meta.url)
 
-const architecture = {
-  name: 'small',
-  inputShape: [8, 8, 1],
-  layers: [
-    { kind: 'conv2d', filters: 2, kernelSize: 3, activation: 'tanh' },
-    { kind: 'conv2d', filters: 2, kernelSize: 3, activation: 'tanh' },
-    { kind: 'flatten' },
-    { kind: 'dense', units: 2, activation: 'tanh' },
-    { kind: 'dense', units: 1, activation: 'sigmoid' },
-  ],
-}
+// The networks of the fixtures.
+const architecture = JSON.parse(readFileSync(published('architecture.json'), 'utf8'))
 
 /** @returns by name: `run(random, folder)` makes and reads a case, `check()` reads a good file */
 export async function prepareTargets(root) {

@@ -12,6 +12,7 @@ import { generateImages, importZoo, openZoo } from '../../dist/index.js'
 import { openHdf5 } from '../../dist/zoo/hdf5.js'
 import { checkHeaps } from '../../dist/zoo/hdf5-heaps.js'
 import { fromRoot, pythonWith, temporaryFolder, trainSmallZoo } from '../support.js'
+import { publishedArchitecture } from './published.js'
 
 const fixture = fromRoot('test/fixtures/published/keras.tgz')
 
@@ -32,7 +33,7 @@ describe('archives', () => {
     tar.finalize()
     const source = join(folder, 'a.tgz')
     await pipeline(Readable.from(tar as AsyncIterable<Uint8Array>), createGzip(), createWriteStream(source))
-    const zoo = await importZoo({ source, out: join(folder, 'zoo'), architecture: SMALL })
+    const zoo = await importZoo({ source, out: join(folder, 'zoo'), architecture: publishedArchitecture })
     expect(new Set(zoo.networks.map(({ class: name, index }) => `${name} ${index}`))).toEqual(
       new Set(['a\\..\\..\\church 7', 'church 1', 'church 2']),
     )
@@ -127,15 +128,3 @@ it('a heap that would hold the library forever is refused', async () => {
   await writeFile(path, heap)
   expect(() => checkHeaps(path)).not.toThrow()
 })
-
-const SMALL = {
-  name: 'small',
-  inputShape: [8, 8, 1] as const,
-  layers: [
-    { kind: 'conv2d', filters: 2, kernelSize: 3, activation: 'tanh' },
-    { kind: 'conv2d', filters: 2, kernelSize: 3, activation: 'tanh' },
-    { kind: 'flatten' },
-    { kind: 'dense', units: 2, activation: 'tanh' },
-    { kind: 'dense', units: 1, activation: 'sigmoid' },
-  ] as const,
-}

@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { describe, expect, it, test } from 'vitest'
 import { archiveEntries } from '../../dist/archive.js'
 import {
-  type ArchitectureSpec,
   crossValidate,
   flattenModelwise,
   GaussianNaiveBayes,
@@ -17,21 +16,7 @@ import {
   type Zoo,
 } from '../../dist/index.js'
 import { fromRoot, pythonWith, temporaryFolder, trainSmallZoo, weightzoo } from '../support.js'
-
-// The fixtures were written by Keras 2, Keras 3, h5py and torch; see test/fixtures/published.py.
-const published = (file: string) => fromRoot(`test/fixtures/published/${file}`)
-
-const architecture: ArchitectureSpec = {
-  name: 'small',
-  inputShape: [8, 8, 1],
-  layers: [
-    { kind: 'conv2d', filters: 2, kernelSize: 3, activation: 'tanh' },
-    { kind: 'conv2d', filters: 2, kernelSize: 3, activation: 'tanh' },
-    { kind: 'flatten' },
-    { kind: 'dense', units: 2, activation: 'tanh' },
-    { kind: 'dense', units: 1, activation: 'sigmoid' },
-  ],
-}
+import { publishedArchitecture as architecture, published } from './published.js'
 
 async function truth(folder = published('.')): Promise<Record<string, string>> {
   return JSON.parse(await readFile(join(folder, 'weights.json'), 'utf8'))
