@@ -1,12 +1,13 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { networkName } from '../zoo/files.js'
+import { NETWORK_PARTS } from '../zoo/split.js'
 import { type ClassSummary, summarize } from '../zoo/summary.js'
 import type { Zoo } from '../zoo/zoo.js'
 import { croissant } from './croissant.js'
 import { KEYWORDS, licenseOf, PAPER, sourceOf, summaryOf } from './dataset-description.js'
 import type { ExportedNetwork, ExportJob } from './export-job.js'
-import { type MetadataColumn, metadataColumns, SPLITS, splitOf } from './metadata-table.js'
+import { type MetadataColumn, metadataColumns } from './metadata-table.js'
 import { ParquetTable } from './parquet.js'
 
 /**
@@ -33,14 +34,14 @@ async function writeShards(job: ExportJob, columns: readonly MetadataColumn[]): 
   const group = Math.max(1, Math.floor(GROUP_BYTES / bytes))
   const shard = group * Math.max(1, Math.floor(SHARD_BYTES / (group * bytes)))
   const writers = new Map(
-    SPLITS.map(split => {
-      const rows = zoo.networks.filter(network => splitOf(network) === split).length
+    NETWORK_PARTS.map(split => {
+      const rows = zoo.networks.filter(network => zoo.partOf(network) === split).length
       const pathOf = (number: number) =>
         join(data, `${split}-${digits(number)}-of-${digits(Math.ceil(rows / shard))}.parquet`)
       return [split, new ShardWriter(columns, pathOf, group, shard)]
     }),
   )
-  for await (const network of job.networks()) writers.get(splitOf(network.record))!.add(network)
+  for await (const network of job.networks()) writers.get(zoo.partOf(network.record))!.add(network)
   for (const writer of writers.values()) writer.close()
 }
 
@@ -114,12 +115,11 @@ dataset['train'].features['label'].int2str(int(row['label']))
 
 ## Splits
 
-Of ten consecutive networks of a class, eight are in \`train\`, one in \`validation\`, one in \`test\`: by index, which says
-nothing of the weights.
+The zoo's own: of every 20 networks of a class, 14 are drawn for \`train\`, 3 for \`validation\`, 3 for \`test\`.
 
 ${table(
   ['split', 'networks'],
-  SPLITS.map(split => [split, networks.filter(network => splitOf(network) === split).length]),
+  NETWORK_PARTS.map(split => [split, networks.filter(network => zoo.partOf(network) === split).length]),
 )}
 
 ## Columns
@@ -196,7 +196,7 @@ function titleOf(zoo: Zoo): string {
 /** The YAML that the hub and \`datasets\` read. Every text is quoted as JSON, which YAML takes as it is. */
 function cardHeader(zoo: Zoo, columns: readonly MetadataColumn[]): string {
   const { id, name, link } = licenseOf(zoo)
-  const splits = SPLITS.filter(split => zoo.networks.some(network => splitOf(network) === split))
+  const splits = NETWORK_PARTS.filter(split => zoo.networks.some(network => zoo.partOf(network) === split))
   return `---
 pretty_name: ${JSON.stringify(titleOf(zoo))}
 license: ${id}${name ? `\nlicense_name: ${name}` : ''}${link ? `\nlicense_link: ${link}` : ''}

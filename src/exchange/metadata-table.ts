@@ -13,18 +13,6 @@ export interface MetadataColumn {
   read(network: NetworkRecord): string | number | null
 }
 
-/** Parts that every export names, so that results from different tools compare. */
-export const SPLITS = ['train', 'validation', 'test'] as const
-
-/**
- * The part that a network belongs to: of ten consecutive indices of a class, eight are for training, one for validation
- * and one for testing. A network's index says nothing but which random streams made it, so this is as good as a draw,
- * and it stays as it is when the zoo grows or a selection is exported.
- */
-export function splitOf({ index }: Pick<NetworkRecord, 'index'>): (typeof SPLITS)[number] {
-  return index % 10 === 8 ? 'validation' : index % 10 === 9 ? 'test' : 'train'
-}
-
 /** The columns of a zoo's metadata, the same in CSV, Parquet, the dataset folder and its descriptions. */
 export function metadataColumns(zoo: Zoo): MetadataColumn[] {
   const metric = (name: 'accuracy' | 'precision' | 'recall' | 'f1' | 'auc', description: string) =>
@@ -35,7 +23,9 @@ export function metadataColumns(zoo: Zoo): MetadataColumn[] {
     column('label', 'integer', 'number of the class', network => zoo.classNames.indexOf(network.class)),
     column('index', 'integer', 'number of the network within its class', ({ index }) => index),
     column('seed', 'integer', 'seed of the zoo', ({ seed }) => seed),
-    column('split', 'text', 'part that the network belongs to: train, validation or test', splitOf),
+    column('split', 'text', 'part that the network belongs to: train, validation or test', network =>
+      zoo.partOf(network),
+    ),
     metric('accuracy', 'share of the validation images told right'),
     metric('precision', 'precision on the validation images'),
     metric('recall', 'recall on the validation images'),
