@@ -1,5 +1,5 @@
-import { copyFile as copy } from 'node:fs/promises'
-import { reasonOf, ZooError } from '../errors.js'
+import { copyFile as copy, realpath } from 'node:fs/promises'
+import { isZooError, reasonOf, ZooError } from '../errors.js'
 import { checkOptionNames, invalidOption } from '../options.js'
 import { ensureCompiled } from './compile.js'
 import { checkpointPath, digestFile, modelPath, networkName, writeWhole, ZOO_FILES } from './files.js'
@@ -10,6 +10,7 @@ import {
   FORMAT_VERSION,
   isSealed,
   readManifest,
+  type Stores,
   type TrainedZooManifest,
   trainedManifest,
 } from './manifest.js'
@@ -46,10 +47,12 @@ interface Place {
   readonly record: NetworkRecord
 }
 
+type Places = readonly [first: Place, ...others: Place[]]
+
 /**
  * Joins zoos of the same recipe, images and arithmetic into one directory: shards that were trained on machines without
  * a common disk, or parts of a plan. Copies every network with its checkpoints and outputs, each checked against its
- * checksum on the way, then compiles. The merged zoo has the bytes that one call of `trainZoo` would have given it. Its plan is
+ * checksum on the way, from the first zoo whose copy is whole, then compiles. `out` may be one of the zoos. The merged zoo has the bytes that one call of `trainZoo` would have given it. Its plan is
  * the larger one of each class; a network that failed in one zoo and is finished in another is finished.
  *
  * @example
@@ -58,13 +61,13 @@ interface Place {
  *
  * @returns the merged zoo, open
  * @throws ZooError `option` for a wrong option; `zoo` naming the zoo of another recipe, the network of which two zoos have
- * different weights (nothing is written in either case), or the damaged file (nothing is written of its network);
+ * different weights (nothing is written in either case), or the damaged files of a network that no zoo has whole (nothing
+ * is written of it);
  * `interrupted` when `signal` is aborted.
  */
 export async function mergeZoos(sources: readonly string[], options: MergeOptions): Promise<Zoo> {
   const { out, signal, onProgress = () => {} } = checkOptions(sources, options)
-  const zoos: Zoo[] = []
-  for (const source of sources) zoos.push(await openZoo(source))
+  const zoos = await openEach(sources)
   const manifest = joinedManifest(zoos)
   const places = placesOf(zoos)
   if (signal?.aborted) throw interruptedAfter(0, places.size)
@@ -95,6 +98,17 @@ function checkOptions(sources: readonly string[], options: MergeOptions): MergeO
   return options
 }
 
+/** Every directory once, also where it is given twice, or by a link. */
+async function openEach(sources: readonly string[]): Promise<Zoo[]> {
+  const zoos = new Map<string, Zoo>()
+  for (const source of sources) {
+    const zoo = await openZoo(source)
+    const path = await realpath(source)
+    if (!zoos.has(path)) zoos.set(path, zoo)
+  }
+  return [...zoos.values()]
+}
+
 /** The manifest of all: that of the first zoo, with every class's larger plan. */
 function joinedManifest(zoos: readonly Zoo[]): TrainedZooManifest {
   const [first, ...others] = zoos.map(({ path, manifest }) => ({
@@ -112,17 +126,18 @@ function joinedManifest(zoos: readonly Zoo[]): TrainedZooManifest {
 }
 
 /**
- * Every finished network and the first zoo that has it.
+ * Every finished network and the zoos that have it, in their order.
  * @throws ZooError `zoo` when two zoos have different weights of a network
  */
-function placesOf(zoos: readonly Zoo[]): Map<string, Place> {
-  const places = new Map<string, Place>()
+function placesOf(zoos: readonly Zoo[]): Map<string, Places> {
+  const places = new Map<string, Places>()
   for (const zoo of zoos) {
     for (const record of zoo.networks) {
       const name = networkName(record.class, record.index)
-      const present = places.get(name)
-      if (present) checkEqual(name, [present.zoo.path, present.record], [zoo.path, record])
-      else places.set(name, { zoo, record })
+      const [first, ...others] = places.get(name) ?? []
+      if (first) checkEqual(name, [first.zoo.path, first.record], [zoo.path, record])
+      const place = { zoo, record }
+      places.set(name, first ? [first, ...others, place] : [place])
     }
   }
   return places
@@ -142,14 +157,14 @@ function checkEqual(name: string, [path, { sha256 }]: Copy, [otherPath, other]: 
 async function checkTarget(
   out: string,
   wanted: TrainedZooManifest,
-  places: ReadonlyMap<string, Place>,
+  places: ReadonlyMap<string, Places>,
 ): Promise<void> {
   const present = await readManifest(out)
   if (!present) return
   grown(out, wanted, trainedManifest(out, present))
   for (const record of await readLedger(out, { sealed: isSealed(present), lenient: true })) {
     const name = networkName(record.class, record.index)
-    const place = places.get(name)
+    const [place] = places.get(name) ?? []
     if (place && record.status === 'finished') checkEqual(name, [place.zoo.path, place.record], [out, record])
   }
 }
@@ -161,7 +176,7 @@ function failuresOf(zoos: readonly Zoo[]): Map<string, LedgerRecord> {
 
 /** Copies what the target lacks, or has damaged: a network's files first, then its line, as in training. */
 async function copyMissing(
-  places: ReadonlyMap<string, Place>,
+  places: ReadonlyMap<string, Places>,
   failures: ReadonlyMap<string, LedgerRecord>,
   { images, stores = {} }: TrainedZooManifest,
   { out, signal, onProgress = () => {} }: MergeOptions,
@@ -176,13 +191,13 @@ async function copyMissing(
   let done = 0
   try {
     onProgress({ stage: 'merging', done, total })
-    for (const [name, place] of places) {
+    for (const [name, from] of places) {
       if (signal?.aborted) throw interruptedAfter(done, total)
       const before = present.get(name)
       if (before?.status !== 'finished' || !(await isWhole(before, out, stores, stored))) {
         // What is written into a directory that is gone, or another process's by now, would be lost or do harm.
         await lock.check()
-        await ledger.append(after(before, await copyNetwork(place, out, images.validation, outputs)))
+        await ledger.append(after(before, await copyNetwork(await wholeOf(name, from, stores), out, outputs)))
       }
       onProgress({ stage: 'merging', done: ++done, total })
     }
@@ -202,30 +217,70 @@ function after(before: LedgerRecord | undefined, record: NetworkRecord): Network
   return { ...record, attempt: Math.max(record.attempt ?? 1, (before.attempt ?? 1) + 1) }
 }
 
+/** A network all of whose files are what its line says. */
+interface WholeNetwork extends Place {
+  /** SHA-256 of its model file, which the lines of zoos of format version 1 lack. */
+  readonly fileSha256: string
+  /** Of zoos that keep outputs. */
+  readonly outputs: Float32Array | undefined
+}
+
+/**
+ * A network from the first zoo that has it whole.
+ * @throws ZooError `zoo` naming the damaged file of each zoo that has the network
+ */
+async function wholeOf(name: string, places: Places, stores: Stores): Promise<WholeNetwork> {
+  const damage: ZooError<'zoo'>[] = []
+  for (const place of places) {
+    try {
+      return await checkNetwork(place, stores)
+    } catch (error) {
+      if (!isZooError(error, 'zoo')) throw error
+      damage.push(error)
+    }
+  }
+  const shown = damage.slice(0, MOST_SHOWN).map(({ message }) => message)
+  if (damage.length > MOST_SHOWN) shown.push(`nor in ${damage.length - MOST_SHOWN} other zoos`)
+  const message = `${damage.length > 1 ? `no zoo has ${name} whole: ` : ''}${shown.join('; ')}; ${TRAIN_AGAIN}`
+  throw new ZooError('zoo', message, damage[0]!.fields, { cause: damage[0] })
+}
+
+/** Damaged files named in a message. */
+const MOST_SHOWN = 3
+const TRAIN_AGAIN = 'weightzoo train with the recipe of its zoo makes it again; then merge again'
+
+/** Reads all that is kept of a network, before any of it is written: it appears with all of it, or not at all. */
+async function checkNetwork(place: Place, { checkpoints, outputs }: Stores): Promise<WholeNetwork> {
+  const { zoo, record } = place
+  const { class: className, index } = record
+  // Model files of format version 1 have no checksum but that of their weights.
+  if (!record.fileSha256) await zoo.weights(className, index)
+  const fileSha256 = await checkSource(modelPath(zoo.path, className, index), record.fileSha256)
+  if (checkpoints) {
+    // A line that lists none is one of no file, whatever lies there.
+    const { fileSha256 = '' } = record.checkpoints ?? {}
+    await checkSource(checkpointPath(zoo.path, className, index), fileSha256)
+  }
+  return { ...place, fileSha256, outputs: outputs && (await readOutputs(place)) }
+}
+
 /** Copies all that is kept of a network, and returns the line that it has in the target. */
 async function copyNetwork(
-  { zoo, record }: Place,
+  { zoo, record, fileSha256, outputs: behaviour }: WholeNetwork,
   out: string,
-  images: number,
   outputs: OutputsWriter | undefined,
 ): Promise<NetworkRecord> {
   const { class: className, index, checkpoints } = record
-  const [model, target] = [zoo.path, out].map(path => modelPath(path, className, index))
-  const [checkpointsFrom, checkpointsTo] = [zoo.path, out].map(path => checkpointPath(path, className, index))
-  // All is looked at before anything is written: a network appears with all that is kept of it, or not at all.
-  // Model files of format version 1 have no checksum but that of their weights.
-  if (!record.fileSha256) await zoo.weights(className, index)
-  const fileSha256 = await checkSource(model!, record.fileSha256)
-  if (checkpoints) await checkSource(checkpointsFrom!, checkpoints.fileSha256)
-  const behaviour = outputs && (await readOutputs({ zoo, record }, images))
-  if (checkpoints) await copyFile(checkpointsFrom!, checkpointsTo!, checkpoints.fileSha256)
-  const row = behaviour && (await outputs.append(behaviour))
-  await copyFile(model!, target!, fileSha256)
+  const copyTo = (pathOf: typeof modelPath, sha256: string) =>
+    copyFile(pathOf(zoo.path, className, index), pathOf(out, className, index), sha256)
+  if (checkpoints) await copyTo(checkpointPath, checkpoints.fileSha256)
+  const row = behaviour && (await outputs!.append(behaviour))
+  await copyTo(modelPath, fileSha256)
   return { ...record, ...(row && { outputs: row }), fileSha256 }
 }
 
-async function readOutputs({ zoo, record }: Place, images: number): Promise<Float32Array> {
-  const reader = new OutputsReader(zoo.path, images)
+async function readOutputs({ zoo, record }: Place): Promise<Float32Array> {
+  const reader = new OutputsReader(zoo.path, zoo.manifest.images!.validation)
   try {
     return await reader.read(record)
   } finally {
@@ -241,21 +296,17 @@ async function checkSource(path: string, expected: string | undefined): Promise<
   const { sha256 } = await digestFile(path).catch(error => {
     throw new ZooError('zoo', `cannot read ${path}: ${reasonOf(error)}`, { path }, { cause: error })
   })
-  if (expected !== undefined && sha256 !== expected) throw damaged(path)
-  return sha256
+  if (expected === undefined || sha256 === expected) return sha256
+  throw new ZooError('zoo', `${path} is not the file that the ledger lists (SHA-256 differs)`, { path })
 }
 
 /** Copies a file that has been checked, and looks that the copy is the same. */
 async function copyFile(from: string, to: string, sha256: string): Promise<void> {
   await writeWhole(to, async temporary => {
     await copy(from, temporary)
-    if ((await digestFile(temporary)).sha256 !== sha256) throw damaged(from)
-  })
-}
-
-function damaged(path: string): ZooError<'zoo'> {
-  const todo = 'weightzoo train with the recipe of its zoo makes it again; then merge again'
-  return new ZooError('zoo', `${path} is not the file that the ledger lists (SHA-256 differs); ${todo}`, {
-    path,
+    if ((await digestFile(temporary)).sha256 === sha256) return
+    throw new ZooError('zoo', `${to} was not written as ${from} reads; look at the disk, then merge again`, {
+      path: to,
+    })
   })
 }
