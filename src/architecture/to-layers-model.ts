@@ -13,7 +13,7 @@ import type { Architecture, Layer } from './architecture.js'
  * @param weights flat, in the order of the parameter table; `[parameterCount]`
  *
  * @example
- * toLayersModel(zoo.architecture, await zoo.weights('church', 3)).summary()
+ * toLayersModel(zoo.architectureOf('church', 3), await zoo.weights('church', 3)).summary()
  */
 export function toLayersModel(architecture: Architecture, weights?: Float32Array): layers.LayersModel {
   silenceCpuBackend()

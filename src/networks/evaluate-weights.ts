@@ -1,13 +1,12 @@
 import type { Architecture } from '../architecture/architecture.js'
-import { lenet5Architecture } from '../architecture/lenet5.js'
 import type { ImageSet } from '../images/image-set.js'
 import { checkOptionNames, invalidOption, suggestion } from '../options.js'
 import type { Engine, EngineName } from '../training/engine.js'
 import { openEngine } from '../training/engines/open-engine.js'
 import { binaryMetrics, type Metrics } from '../training/metrics.js'
 import { openRows, type Weights } from '../zoo/weights.js'
-import { Zoo } from '../zoo/zoo.js'
 import { type Agreement, agreementOf, type Calls, meanAgreement } from './agreement.js'
+import { type Architectures, architecturesOf, knownArchitectures } from './architectures.js'
 import { type ChosenImages, chooseImages } from './choose-images.js'
 import { nearestNetworks } from './nearest-networks.js'
 import { type FlatBatch, flatBatch, type WeightBatch } from './weight-batch.js'
@@ -18,7 +17,10 @@ export interface EvaluateWeightsOptions {
   images: ImageSet
   /** What the networks should detect: one class for all, or one for each network. */
   class: string | readonly string[]
-  /** Of the networks. Default: the zoo's, where `zoo` is one, else LeNet-5. */
+  /**
+   * Of the networks. Default: of rows of a zoo each network's own; else that of the networks of `zoo`, which must then be
+   * the same for all; else LeNet-5.
+   */
   architecture?: Architecture | undefined
   /**
    * What to compare with: a zoo, a selection of one, or rows; usually what the generator learnt from. Without it there
@@ -104,24 +106,18 @@ export async function evaluateWeights(
 ): Promise<WeightsEvaluation> {
   checkOptionNames(options, OPTIONS, 'evaluateWeights')
   const { images, zoo, imageCount, seed = 0, signal, onProgress } = options
-  const { architecture = zoo instanceof Zoo ? zoo.architecture : lenet5Architecture() } = options
-  checkArchitecture(architecture, images)
-  const flat = await flatBatch(batch, architecture.parameterCount)
+  const architectures = architecturesOf(batch, options.architecture, zoo)
+  for (const architecture of architectures.all) checkArchitecture(architecture, images)
+  const [{ parameterCount }] = architectures.all
+  const flat = await flatBatch(batch, parameterCount)
   const labels = labelsOf(options.class, flat, images.classNames)
   const chosen = chooseImages(images.validation, imageCount, seed)
 
   const { engine, close } = await engineOf(options.engine)
   try {
-    const run = (networks: FlatBatch, phase: EvaluationProgress['phase']) =>
-      runNetworks(
-        engine,
-        architecture,
-        networks,
-        chosen,
-        (done, total) => onProgress?.({ phase, done, total }),
-        signal,
-      )
-    const outputs = await run(flat, 'networks')
+    const run = (networks: FlatBatch, of: Architectures['of'], phase: EvaluationProgress['phase']) =>
+      runNetworks(engine, of, networks, chosen, (done, total) => onProgress?.({ phase, done, total }), signal)
+    const outputs = await run(flat, architectures.of, 'networks')
     const scored = outputs.map((own, i) => ({
       name: flat.names[i]!,
       class: images.classNames[labels[i]!]!,
@@ -129,13 +125,13 @@ export async function evaluateWeights(
     }))
     const finite = scored.flatMap((network, i) => (network.finite ? [i] : []))
     const calls = outputs.map(callsOf)
-    const nearest = zoo && (await findNearest(flat, finite, calls, zoo, run, options))
+    const nearest = zoo && (await findNearest(flat, architectures, finite, calls, zoo, run, options))
     return {
       networks: scored.map((network, i) =>
         nearest?.has(i) ? { ...network, nearest: nearest.get(i)! } : network,
       ),
       diversity: {
-        distance: rootMeanSquareDistance(flat, finite, architecture.parameterCount),
+        distance: rootMeanSquareDistance(flat, finite, parameterCount),
         agreement: meanAgreement(finite.map(i => calls[i]!)),
       },
       imageCount: chosen.count,
@@ -197,25 +193,43 @@ async function engineOf(engine: EvaluateWeightsOptions['engine'] = 'auto') {
 /** Networks handed to the engine at a time: 64 MiB, so that a large batch is not in memory twice. */
 const BATCH_BYTES = 64 * 2 ** 20
 
-/** The outputs of every network, `[images]` each. */
+/** The outputs of every network, `[images]` each. Networks of one architecture run together. */
 async function runNetworks(
   engine: Engine,
-  architecture: Architecture,
+  architectureOf: Architectures['of'],
   { data, count }: FlatBatch,
   { pixels, count: images }: ChosenImages,
   onProgress: (done: number, total: number) => void,
   signal: AbortSignal | undefined,
 ): Promise<Float32Array[]> {
-  const { parameterCount } = architecture
-  const size = Math.max(1, Math.floor(BATCH_BYTES / (4 * parameterCount)))
-  const outputs: Float32Array[] = []
-  for (let start = 0; start < count; start += size) {
-    const weights = data.subarray(start * parameterCount, Math.min(count, start + size) * parameterCount)
-    const part = await engine.evaluate(
-      { architecture, weights, pixels },
-      { signal, onProgress: done => onProgress(start + done, count) },
-    )
-    for (let i = 0; i < part.length; i += images) outputs.push(part.subarray(i, i + images))
+  const groups = new Map<Architecture, number[]>()
+  for (let network = 0; network < count; network++) {
+    const architecture = architectureOf(network)
+    const group = groups.get(architecture)
+    if (group) group.push(network)
+    else groups.set(architecture, [network])
+  }
+  const outputs = new Array<Float32Array>(count)
+  let before = 0
+  for (const [architecture, group] of groups) {
+    const { parameterCount } = architecture
+    const size = Math.max(1, Math.floor(BATCH_BYTES / (4 * parameterCount)))
+    for (let start = 0; start < group.length; start += size) {
+      const part = group.slice(start, start + size)
+      const weights = new Float32Array(part.length * parameterCount)
+      for (const [i, network] of part.entries()) {
+        const own = data.subarray(network * parameterCount, (network + 1) * parameterCount)
+        weights.set(own, i * parameterCount)
+      }
+      const probabilities = await engine.evaluate(
+        { architecture, weights, pixels },
+        { signal, onProgress: done => onProgress(before + done, count) },
+      )
+      for (const [i, network] of part.entries()) {
+        outputs[network] = probabilities.subarray(i * images, (i + 1) * images)
+      }
+      before += part.length
+    }
   }
   return outputs
 }
@@ -239,10 +253,11 @@ const callsOf = (outputs: Float32Array): Calls => Uint8Array.from(outputs, outpu
 /** The zoo's nearest network of every finite network of the batch, by its number in the batch. */
 async function findNearest(
   flat: FlatBatch,
+  architectures: Architectures,
   finite: readonly number[],
   calls: readonly Calls[],
   zoo: Weights,
-  run: (networks: FlatBatch, phase: 'nearest') => Promise<Float32Array[]>,
+  run: (networks: FlatBatch, of: Architectures['of'], phase: 'nearest') => Promise<Float32Array[]>,
   { signal, onProgress }: EvaluateWeightsOptions,
 ): Promise<Map<number, NearestNetwork>> {
   const { matrix, close } = await openRows(zoo, { signal })
@@ -251,13 +266,19 @@ async function findNearest(
     if (columns !== flat.data.length / flat.count && flat.count > 0) {
       throw invalidOption('zoo', columns, `its networks need ${flat.data.length / flat.count} weights, have`)
     }
+    const theirs = knownArchitectures(matrix) ?? architectures
+    if (theirs === architectures && architectures.all.length > 1) {
+      const why =
+        'needs a zoo or rows of one: the weights are networks of several architectures, and these of'
+      throw invalidOption('zoo', 'unknown ones', why)
+    }
     const onBlock = (done: number) => onProgress?.({ phase: 'search', done, total })
     const neighbours = await nearestNetworks(flat, finite, matrix, { signal, onBlock })
     const rows = [...new Set(neighbours.map(({ row }) => row))].sort((a, b) => a - b)
     const data = new Float32Array(rows.length * columns)
     for (const [i, row] of rows.entries()) data.set(matrix.row(row), i * columns)
     const names = rows.map(row => matrix.names[row]!)
-    const outputs = await run({ data, names, count: rows.length }, 'nearest')
+    const outputs = await run({ data, names, count: rows.length }, i => theirs.of(rows[i]!), 'nearest')
     return new Map(
       neighbours.map(({ row, distance }, i) => {
         const theirs = callsOf(outputs[rows.indexOf(row)]!)

@@ -274,6 +274,7 @@ export function rowInfo(
       if (position !== undefined) return position
       throw new ZooError('zoo', `${name} is no longer in ${zoo.path}; open the zoo again`, { path: zoo.path })
     }),
+    architectureOf: row => zoo.architectureOf(networks[row]!.class, networks[row]!.index),
   }
 }
 

@@ -1,4 +1,4 @@
-import type { ParameterEntry } from '../architecture/architecture.js'
+import type { Architecture, ParameterEntry } from '../architecture/architecture.js'
 import { ZooError } from '../errors.js'
 import { invalidOption, isCount } from '../options.js'
 import { forEachRun } from './runs.js'
@@ -17,6 +17,8 @@ export interface Rows {
   readonly names?: readonly string[] | undefined
   /** Which layer and part the columns belong to, where that is known. */
   readonly parameters?: readonly ParameterEntry[] | undefined
+  /** What each row's network is, where that is known: networks of a zoo may differ in their activations. */
+  readonly architectureOf?: ((row: number) => Architecture) | undefined
 }
 
 /** Rows with a class each. What `flattenModelwise` gives is one. */
@@ -72,6 +74,7 @@ export function withLabels(
     rows: (start, end) => rows.rows(start, end),
     names: rows.names,
     parameters: rows.parameters,
+    architectureOf: rows.architectureOf,
     labels,
     classNames: classNames ?? Array.from({ length: count }, (_, label) => String(label)),
   }
@@ -96,6 +99,7 @@ export function subsetRows(rows: Rows, indices: ArrayLike<number>): Rows {
     shape: [indices.length, columns],
     names: rows.names && Array.from(indices, index => rows.names![index]!),
     parameters: rows.parameters,
+    architectureOf: rows.architectureOf && (row => rows.architectureOf!(chosen[row]!)),
     rows(start, end) {
       const wanted = chosen.subarray(start, end)
       if (rows instanceof WeightMatrix) return rows.gather(wanted)
@@ -126,6 +130,12 @@ export function stackRows(parts: readonly Rows[]): Rows {
     shape: [starts.at(-1)!, columns],
     names: parts.every(part => part.names) ? parts.flatMap(part => [...part.names!]) : undefined,
     parameters: parts[0]?.parameters,
+    architectureOf: parts.every(part => part.architectureOf)
+      ? row => {
+          const i = starts.findLastIndex(start => start <= row)
+          return parts[i]!.architectureOf!(row - starts[i]!)
+        }
+      : undefined,
     rows(start, end) {
       const out = new Float32Array((end - start) * columns)
       for (const [i, part] of parts.entries()) {
@@ -183,6 +193,7 @@ export function asWeightMatrix(rows: Rows): WeightMatrix {
       labels: Int32Array.from(labels),
       classNames,
       positions: Uint32Array.from({ length: count }, (_, row) => row),
+      architectureOf: rows.architectureOf,
     },
     rows.parameters ?? oneKernel(columns),
   )

@@ -1,4 +1,4 @@
-import type { ParameterEntry } from '../architecture/architecture.js'
+import type { Architecture, ParameterEntry } from '../architecture/architecture.js'
 import { invalidOption } from '../options.js'
 import type { Hdf5Reader } from './hdf5.js'
 
@@ -38,6 +38,14 @@ export class WeightMatrix {
 
   get classNames(): readonly string[] {
     return this.rowsOf.classNames
+  }
+
+  /**
+   * What a row's network is: the zoo's architecture, with the activation that the network drew where that varies.
+   * `undefined` for weights of which that is not known.
+   */
+  get architectureOf(): ((row: number) => Architecture) | undefined {
+    return this.rowsOf.architectureOf
   }
 
   /** One network's weights. `[columns]` */
@@ -135,6 +143,8 @@ export interface RowInfo {
   readonly classNames: readonly string[]
   /** Row of the source that each row of the matrix is. */
   readonly positions: Uint32Array
+  /** Of each row, where that is known. */
+  readonly architectureOf?: ((row: number) => Architecture) | undefined
 }
 
 /** Columns of a two-dimensional dataset in an HDF5 file. */

@@ -5,6 +5,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import { afterAll, describe, expect, it } from 'vitest'
 import { silenceCpuBackend } from '../../dist/architecture/to-layers-model.js'
 import {
+  asWeightMatrix,
   type Engine,
   type EvaluationProgress,
   evaluateWeights,
@@ -14,7 +15,10 @@ import {
   materialize,
   openEngine,
   RandomStream,
+  stackRows,
+  subsetRows,
   type WeightMatrix,
+  withLabels,
 } from '../../dist/index.js'
 import { agreementOf, meanAgreement } from '../../dist/networks/agreement.js'
 import { chooseImages } from '../../dist/networks/choose-images.js'
@@ -171,6 +175,101 @@ describe('evaluateWeights', () => {
   ])('refuses what does not fit: %#', async (batch, options, message) => {
     const all = { images, class: church, engine, ...options }
     await expect(evaluateWeights(batch as Float32Array, all)).rejects.toThrow(message)
+  })
+})
+
+describe('networks of a zoo that varies the activation', async () => {
+  const varied = await trainSmallZoo(join(folder, 'varied'), {
+    images,
+    perClass: 4,
+    epochs: 8,
+    vary: { activation: ['tanh', 'relu'] },
+  })
+  const { networks } = varied
+  const own = await flattenModelwise(varied)
+  afterAll(() => own.close())
+  const ownClasses = networks.map(network => network.class)
+  const activations = networks.map(({ hyperparameters }) => hyperparameters!['activation'])
+  const relu = varied.select({ where: ({ hyperparameters }) => hyperparameters!['activation'] === 'relu' })
+  const count = networks.length
+  const judge = (batch: Parameters<typeof evaluateWeights>[0], options = {}) =>
+    evaluateWeights(batch, { images, class: ownClasses, engine, ...options })
+  const rejects = (message: RegExp, batch: Parameters<typeof judge>[0], options = {}) =>
+    expect(judge(batch, options)).rejects.toThrow(message)
+
+  it('have the scores of the ledger, in their order, and are their own nearest', async () => {
+    // Networks of both are between one another, so that groups and rows are not in one order.
+    expect(new Set(activations)).toEqual(new Set(['tanh', 'relu']))
+    expect(activations.lastIndexOf('relu')).toBeGreaterThan(activations.indexOf('tanh'))
+    expect(activations.lastIndexOf('tanh')).toBeGreaterThan(activations.indexOf('relu'))
+    const progress: EvaluationProgress[] = []
+    const onProgress = (p: EvaluationProgress) => progress.push(p)
+    const judged = await judge(own, { zoo: varied, onProgress })
+    for (const [i, { metrics }] of networks.entries()) {
+      const nearest = { name: own.names[i], distance: 0, agreement: 1 }
+      expect(judged.networks[i]).toMatchObject({ name: own.names[i], finite: true, ...metrics, nearest })
+    }
+    const done = progress.flatMap(p => (p.phase === 'networks' ? [p.done] : []))
+    expect(done).toEqual([...done].sort((a, b) => a - b))
+    expect(done.at(-1)).toBe(count)
+    // With one activation for all, the others have other scores.
+    const alike = await judge(own.toArray(), { architecture: varied.architecture })
+    for (const [i, activation] of activations.entries()) {
+      const same = alike.networks[i]!.auc === networks[i]!.metrics.auc
+      if (activation === 'tanh') expect(same).toBe(true)
+    }
+    expect(alike.networks).not.toEqual(judged.networks)
+  })
+
+  it('keep their architecture in every kind of rows', async () => {
+    const { networks: expected } = await judge(own)
+    const backwards = Array.from({ length: count }, (_, i) => count - 1 - i)
+    const reversed = await judge(subsetRows(own, backwards), { class: ownClasses.toReversed() })
+    expect(reversed.networks).toEqual(expected.toReversed())
+    const halves = [subsetRows(own, [0, 1, 2]), subsetRows(own, backwards.slice(0, count - 3).reverse())]
+    const forms = [asWeightMatrix(stackRows(halves)), withLabels(own, own.labels)]
+    for (const rows of forms) expect((await judge(rows)).networks).toEqual(expected)
+    const unknown = stackRows([halves[0]!, rowsOf(own.row(3))])
+    expect(unknown.architectureOf).toBeUndefined()
+  })
+
+  it('give generated weights their architecture only where all have the same', async () => {
+    const { class: name, index } = relu.networks[0]!
+    const weights = await varied.weights(name, index)
+    const options = { class: name, zoo: relu }
+    const expected = relu.networks[0]!.metrics
+    expect((await judge(weights, options)).networks[0]).toMatchObject(expected)
+    const differ =
+      /architecture; the zoo's networks differ in activation; give .*: \["(tanh","relu|relu","tanh)"\]/
+    for (const zoo of [varied, own]) await rejects(differ, weights, { ...options, zoo })
+    const architecture = varied.architectureOf(name, index)
+    const given = await judge(weights, { ...options, zoo: own, architecture })
+    const nearest = { name: `${name}_${index}`, distance: 0, agreement: 1 }
+    expect(given.networks[0]).toMatchObject({ ...expected, nearest })
+  })
+
+  it('refuse an architecture that is not theirs, and a zoo of which it is not known', async () => {
+    await rejects(/architecture; .*leave it out: lenet5/, own, { architecture: varied.architecture })
+    const [first] = relu.networks
+    const rows = subsetRows(own, [networks.indexOf(first!)])
+    const architecture = varied.architectureOf(first!.class, first!.index)
+    expect((await judge(rows, { class: first!.class, architecture })).networks).toHaveLength(1)
+    const zoo = { data: own.toArray(), labels: own.labels, classNames: own.classNames }
+    await rejects(/zoo; needs a zoo or rows of one/, own, { zoo })
+  })
+
+  it('become models of their own activation', async () => {
+    const input = tf.tensor4d(images.validation.pixels.slice(0, 2 * 3072), [2, 32, 32, 3])
+    for (const activation of ['tanh', 'relu']) {
+      const row = activations.indexOf(activation)
+      const { class: name, index } = networks[row]!
+      const predicted = [await materialize(subsetRows(own, [row])), await varied.model(name, index)].map(
+        model => (model.predict(input) as tf.Tensor).dataSync(),
+      )
+      expect(predicted[0]).toEqual(predicted[1])
+    }
+    const row = subsetRows(own, [activations.indexOf('relu')])
+    await expect(materialize(row, varied.architecture)).rejects.toThrow(/architecture; .*: lenet5/)
   })
 })
 
