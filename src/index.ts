@@ -131,6 +131,7 @@ export {
   createImageSet,
   type ImageSet,
   type ImageSetInput,
+  type ImageSets,
   type ImageSplit,
   type ImageSplitInput,
   type SkippedImage,
@@ -234,6 +235,7 @@ export type {
   TrainingHistory,
 } from './zoo/ledger.js'
 export type {
+  ImagesDescription,
   ImportedZooManifest,
   ImportOrigin,
   Stores,

@@ -34,7 +34,7 @@ export function smallImages(): ImageSet {
 /** Trains a small zoo: one epoch, networks of two classes, unless told otherwise. */
 export function trainSmallZoo(out: string, options: Partial<TrainZooOptions> = {}) {
   const images = options.images ?? smallImages()
-  const classes = options.classes ?? images.classNames.slice(0, 2)
+  const classes = options.classes ?? [images].flat()[0]!.classNames.slice(0, 2)
   return trainZoo({
     perClass: 2,
     epochs: 1,

@@ -8,7 +8,7 @@ import { count, imageStatus, StatusLine } from './output.js'
 export const PUBLISHED = ['320px', '160px', 'full']
 
 export interface ImageFlags {
-  images?: string
+  images?: string[]
   skipBadImages?: boolean
   cache: boolean
   cacheDir?: string
@@ -23,8 +23,20 @@ export function withImageFlags(command: Command): Command {
     .option('--cache-dir <directory>', 'where downloads and decoded images are kept')
 }
 
-export async function loadImages(flags: ImageFlags): Promise<ImageSet> {
-  const { images: source = '', skipBadImages = false, cache, cacheDir, quiet = false } = flags
+/** `--images a.tgz --images b.tgz`: gathers what is given. */
+export function sources(source: string, earlier: readonly string[] = []): string[] {
+  return [...earlier, source]
+}
+
+/** All image sets that are given, one after the other. */
+export async function loadImages(flags: ImageFlags): Promise<ImageSet[]> {
+  const sets: ImageSet[] = []
+  for (const source of flags.images ?? []) sets.push(await loadSet(source, flags))
+  return sets
+}
+
+async function loadSet(source: string, flags: ImageFlags): Promise<ImageSet> {
+  const { skipBadImages = false, cache, cacheDir, quiet = false } = flags
   const status = new StatusLine(quiet)
   const options: ImageLoaderOptions = {
     skipBadImages,

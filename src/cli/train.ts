@@ -20,7 +20,7 @@ import {
   shard,
   wholeNumber,
 } from './flags.js'
-import { type ImageFlags, loadImages, PUBLISHED, withImageFlags } from './images.js'
+import { type ImageFlags, loadImages, PUBLISHED, sources, withImageFlags } from './images.js'
 import { count, duration, filesOf, metricsTable, StatusLine, trainingStatus } from './output.js'
 import { filesOfReport, reportOn } from './report.js'
 import { variation } from './vary.js'
@@ -54,7 +54,8 @@ export function trainCommand(): Command {
       .description('train one-versus-all networks of every class and write the zoo directory')
       .requiredOption(
         '--images <source>',
-        `folder or .tgz of <split>/<class>/*.jpg, or ${PUBLISHED.join(', ')} to download Imagenette`,
+        `folder or .tgz of <split>/<class>/*.jpg, or ${PUBLISHED.join(', ')} to download Imagenette; may be repeated, every network draws one of them then`,
+        sources,
       )
       .option('--out <directory>', 'the zoo directory; continued where it exists', 'zoo'),
     1000,
@@ -73,7 +74,7 @@ export function addTrain(program: Command): void {
     program
       .command('demo')
       .description('train a small zoo on generated images (or on --images) and write a report on it')
-      .option('--images <source>', 'folder or .tgz of images to use instead of the generated ones')
+      .option('--images <source>', 'folder or .tgz of images to use instead of the generated ones', sources)
       .option('--out <directory>', 'the zoo directory; continued where it exists', 'demo-zoo'),
     3,
     8,
@@ -126,7 +127,7 @@ function withTrainFlags(command: Command, perClass: number, epochs: number): Com
     .option('--quiet', 'print nothing but errors')
 }
 
-async function train(flags: TrainFlags, images: ImageSet): Promise<Zoo> {
+async function train(flags: TrainFlags, images: readonly ImageSet[]): Promise<Zoo> {
   const { optimizer, learningRate, samples, positiveFraction, classes, concurrency, quiet = false } = flags
   const options: TrainZooOptions = {
     images,
@@ -167,6 +168,8 @@ async function train(flags: TrainFlags, images: ImageSet): Promise<Zoo> {
         const { stage, compiled, finished, failed, total } = progress
         if (stage === 'checking')
           status.show(`checking ${count(progress.checked ?? 0)} networks of earlier calls`)
+        else if (stage === 'evaluating')
+          status.show(`evaluating ${count(progress.evaluated ?? 0)} networks of earlier calls`)
         else if (stage === 'compiling') status.show(`compiling ${count(compiled)} networks`)
         else status.show(trainingStatus(progress), finished + failed === total)
       },
@@ -182,12 +185,12 @@ async function train(flags: TrainFlags, images: ImageSet): Promise<Zoo> {
 
 async function demo(flags: TrainFlags): Promise<void> {
   const note = new StatusLine(flags.quiet ?? false)
-  let images: ImageSet
+  let images: ImageSet[]
   if (flags.images) {
     images = await loadImages(flags)
   } else {
     note.note('generating a 10-class set of 32x32 images (no download, no licence questions)')
-    images = generateImages({ classes: 10, trainPerClass: 200, validationPerClass: 50, seed: 1 })
+    images = [generateImages({ classes: 10, trainPerClass: 200, validationPerClass: 50, seed: 1 })]
   }
   const zoo = await train(flags, images)
   finish(zoo, flags)

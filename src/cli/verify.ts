@@ -3,7 +3,7 @@ import { Option } from 'commander'
 import { type Verification, verifyZoo } from '../index.js'
 import { EXIT } from './exit.js'
 import { interruptSignal, wholeNumber } from './flags.js'
-import { type ImageFlags, loadImages, withImageFlags } from './images.js'
+import { type ImageFlags, loadImages, sources, withImageFlags } from './images.js'
 import { count, StatusLine } from './output.js'
 
 interface VerifyFlags extends ImageFlags {
@@ -24,7 +24,11 @@ export function addVerify(program: Command): void {
         'check every file of a zoo against its checksums, the ledger and, if asked to, by training again',
       )
       .argument('<zoo>', 'the zoo directory')
-      .option('--images <source>', 'the images that the zoo was trained on, for --retrain and --metrics'),
+      .option(
+        '--images <source>',
+        'the images that the zoo was trained on, for --retrain and --metrics; repeated where they vary',
+        sources,
+      ),
   )
     .option(
       '--retrain <n>',

@@ -1,4 +1,5 @@
 import { IMAGENETTE_CLASSES } from '../images/imagenette-classes.js'
+import { describedImages } from '../zoo/manifest.js'
 import type { Zoo } from '../zoo/zoo.js'
 
 // What the dataset card and the Croissant file both say of a zoo.
@@ -47,7 +48,10 @@ terms reach weights trained on its images is not settled, so treat them alike un
 
 /** The images that the networks were trained on, or where the networks were imported from. */
 export function sourceOf({ manifest }: Zoo): string {
-  return manifest.imported ? manifest.imported.source : manifest.images.name
+  if (manifest.imported) return manifest.imported.source
+  return describedImages(manifest)
+    .map(({ name }) => name)
+    .join(', ')
 }
 
 /** One sentence. */

@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { networkName } from '../zoo/files.js'
+import { describedImages } from '../zoo/manifest.js'
 import { NETWORK_PARTS } from '../zoo/split.js'
 import { type ClassSummary, summarize } from '../zoo/summary.js'
 import type { Zoo } from '../zoo/zoo.js'
@@ -179,14 +180,18 @@ function howMade({ manifest, architecture }: Zoo): string {
     return `${network}
 - Imported from \`${source}\` (${layout}); how its networks were trained is not recorded.${warning ? `\n- Mind: ${warning}` : ''}`
   }
-  const { recipe, images, arithmetic } = manifest
+  const { recipe, arithmetic } = manifest
+  const images = describedImages(manifest).map(
+    ({ name, train, validation, shape, fingerprint }) =>
+      `- Images: ${name}, ${train} to train on, ${validation} to validate, ${shape.join(' x ')}, fingerprint \`${fingerprint}\`.`,
+  )
   const { kind, ...settings } = recipe.optimizer
   return `${network}
-- Images: ${images.name}, ${images.train} to train on, ${images.validation} to validate, ${images.shape.join(' x ')}.
+${images.join('\n')}
 - Training set of a network: ${recipe.samplesPerNetwork} images, ${recipe.positiveFraction.map(percent).join(' to ')} of them of its class, drawn anew for every network.
 - Training: ${recipe.epochs} epochs, batch ${recipe.batchSize}, ${kind} ${JSON.stringify(settings)}, ${recipe.loss}, ${recipe.initializer} kernels and zero biases; the ${recipe.keep} epoch's weights are kept.${recipe.vary ? `\n- Each network drew its own: \`${JSON.stringify(recipe.vary)}\`; the columns \`hyperparameter_*\` say what.` : ''}
-- Seed ${recipe.seed}. A network's weights follow bit for bit from recipe, seed, class, index, images (fingerprint
-  \`${images.fingerprint}\`) and arithmetic (\`${arithmetic}\`).`
+- Seed ${recipe.seed}. A network's weights follow bit for bit from recipe, seed, class, index, images and arithmetic
+  (\`${arithmetic}\`).`
 }
 
 function titleOf(zoo: Zoo): string {

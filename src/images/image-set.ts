@@ -44,6 +44,42 @@ export interface ImageSet {
   readonly skipped?: readonly SkippedImage[]
 }
 
+/** One image set, or several from which every network of a zoo draws its own. */
+export type ImageSets = ImageSet | readonly ImageSet[]
+
+/**
+ * The image sets as a list: at least one, with names of their own, and with shape and classes in common.
+ * @throws ZooError `option` saying what is not.
+ */
+export function imageSetsOf(images: ImageSets): readonly ImageSet[] {
+  const sets = [images].flat()
+  if (sets.length === 0) throw invalidOption('images', sets, 'needs at least one image set')
+  for (const set of sets) {
+    if (set?.train && set.validation) continue
+    throw invalidOption(
+      'images',
+      typeof set,
+      'needs an ImageSet; a loader gives one with await loader.load()',
+    )
+  }
+  const [first, ...others] = sets as [ImageSet, ...ImageSet[]]
+  for (const [i, set] of others.entries()) {
+    if (sets.slice(0, i + 1).some(({ name }) => name === set.name))
+      throw invalidOption('images', set.name, 'two image sets have this name; each needs one of its own')
+    const [shape, wanted] = [set, first].map(of => of.shape.join('x'))
+    if (shape !== wanted)
+      throw invalidOption('images', shape, `"${set.name}" has another shape than ${wanted}`)
+    const classes = set.classNames
+    if (JSON.stringify(classes) !== JSON.stringify(first.classNames))
+      throw invalidOption(
+        'images',
+        classes,
+        `"${set.name}" has other classes than "${first.name}", or in another order`,
+      )
+  }
+  return sets
+}
+
 /** One split as plain arrays; see {@link createImageSet}. */
 export interface ImageSplitInput {
   /** Pixels, flat `[count, height, width, channels]`, finite and by convention in [0, 1]. */

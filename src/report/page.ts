@@ -1,4 +1,5 @@
 import { basename, resolve } from 'node:path'
+import { sourceOf } from '../exchange/dataset-description.js'
 import { summarize } from '../zoo/summary.js'
 import type { Zoo } from '../zoo/zoo.js'
 import type { Chart } from './chart.js'
@@ -84,7 +85,7 @@ export function reportPage({ zoo, study, charts, svgs }: PageParts): string {
 <body>
 <header>
 <h1>${name}</h1>
-<p>A zoo of ${count(zoo.networks.length)} ${zoo.architecture.name} networks, each trained to tell one class of ${zoo.manifest.images?.name ?? 'its images'} from all others.</p>
+<p>A zoo of ${count(zoo.networks.length)} ${zoo.architecture.name} networks, each trained to tell one class of ${zoo.manifest.imported ? 'its images' : sourceOf(zoo)} from all others.</p>
 ${keyFigures(zoo, study)}
 <nav aria-label="Sections"><ol>${sections.map(({ id, title }) => html`<li><a href="#${id}">${title}</a></li>`)}</ol></nav>
 </header>

@@ -1,6 +1,7 @@
 import type { WeightDistribution } from '../analysis/distributions.js'
 import type { ClassDivergence } from '../analysis/divergence.js'
 import type { Pair } from '../analysis/pair-matrix.js'
+import { describedImages, type TrainedZooManifest } from '../zoo/manifest.js'
 import { type Spread, summarize } from '../zoo/summary.js'
 import type { Zoo } from '../zoo/zoo.js'
 import { costOf } from './cost.js'
@@ -203,19 +204,21 @@ ${table(
 ${failures.length > 0 && html`<h3>Failed</h3>\n${textTable(failures.slice(0, 20).map(({ class: name, index, reason }) => [`${name}_${index}`, reason]))}`}`
 }
 
-function trainedRows({
-  recipe,
-  images,
-  arithmetic,
-}: Extract<Zoo['manifest'], { recipe: object }>): [string, string | Html][] {
+function trainedRows(manifest: TrainedZooManifest): [string, string | Html][] {
+  const { recipe, arithmetic } = manifest
   const { kind, ...settings } = recipe.optimizer
   const [least, most] = recipe.positiveFraction
   return [
-    [
-      'images',
-      `${images.name}: ${count(images.train)} to train on, ${count(images.validation)} to validate, ${images.shape.join(' x ')}`,
-    ],
-    ['fingerprint', html`<code>${images.fingerprint}</code>`],
+    ...describedImages(manifest).flatMap(
+      ({ name, train, validation, shape, fingerprint }) =>
+        [
+          [
+            'images',
+            `${name}: ${count(train)} to train on, ${count(validation)} to validate, ${shape.join(' x ')}`,
+          ],
+          ['fingerprint', html`<code>${fingerprint}</code>`],
+        ] as [string, string | Html][],
+    ),
     [
       'samples',
       `${count(recipe.samplesPerNetwork)} a network, ${percent(least)} to ${percent(most)} positive, drawn anew for each`,

@@ -1,6 +1,7 @@
 import { describeArchitecture } from '../architecture/architecture.js'
 import { initialWeights } from '../architecture/initial-weights.js'
-import type { ImageSet } from '../images/image-set.js'
+import { type ImageSet, type ImageSets, imageSetsOf } from '../images/image-set.js'
+import { invalidOption } from '../options.js'
 import { OneVsAllSampler } from '../sampling/one-vs-all-sampler.js'
 import type { TrainingJob } from './engine.js'
 import type { Recipe } from './recipe.js'
@@ -17,7 +18,8 @@ export interface NetworkJob {
 
 /**
  * Returns the function that makes the job of network `index` of a class: a pure function of recipe, images, class and
- * index, so that any network can be made again on its own, in any order.
+ * index, so that any network can be made again on its own, in any order. Of several image sets, it takes the one whose
+ * name the network draws.
  *
  * Each network has random streams of its own, named by (seed, class, index) and their use: `vary`, `sampling`,
  * `initialisation` and, for every epoch, `order`.
@@ -26,13 +28,17 @@ export interface NetworkJob {
  * const { job } = jobFactory(resolveRecipe({ seed: 7 }, images), images)('church', 3)
  * const engine = await openEngine()
  * const { weights } = await engine.train(job) // what trainZoo trains as church_3
+ *
+ * @throws ZooError `option`, from the function, when none of the image sets has the name that a network draws.
  */
 export function jobFactory(
   recipe: Recipe,
-  images: ImageSet,
+  images: ImageSets,
 ): (className: string, index: number) => NetworkJob {
+  const sets = imageSetsOf(images)
   return (className, index) => {
     const { recipe: own, hyperparameters, stream } = networkRecipe(recipe, className, index)
+    const images = imagesOf(hyperparameters, sets)
     const architecture = describeArchitecture(own.architecture)
     const { epochs } = own
     const { indices, positiveFraction } = samplerOf(own, images).sample(className, stream('sampling'))
@@ -59,15 +65,30 @@ export function jobFactory(
   }
 }
 
+/** The image set that a network has drawn; the first one where they do not vary. */
+export function imagesOf(hyperparameters: Hyperparameters | undefined, sets: readonly ImageSet[]): ImageSet {
+  const name = hyperparameters?.images
+  const drawn = name === undefined ? sets[0] : sets.find(set => set.name === name)
+  if (drawn) return drawn
+  const names = sets.map(set => set.name)
+  throw invalidOption('images', names, `lacks "${name}", which a network of the recipe draws`)
+}
+
 /**
  * Refuses a class of whose first `count` networks one cannot be sampled as the recipe says, before any is trained.
  * @throws ZooError `images` with the numbers.
  */
-export function checkSampling(recipe: Recipe, images: ImageSet, className: string, count: number): void {
-  const { samplesPerNetwork, positiveFraction } = recipe.vary ?? {}
-  const different = (samplesPerNetwork ?? positiveFraction) ? count : 1
+export function checkSampling(
+  recipe: Recipe,
+  sets: readonly ImageSet[],
+  className: string,
+  count: number,
+): void {
+  const { samplesPerNetwork, positiveFraction, images } = recipe.vary ?? {}
+  const different = (samplesPerNetwork ?? positiveFraction ?? images) ? count : 1
   for (let index = 0; index < different; index++) {
-    samplerOf(networkRecipe(recipe, className, index).recipe, images).check(className)
+    const { recipe: own, hyperparameters } = networkRecipe(recipe, className, index)
+    samplerOf(own, imagesOf(hyperparameters, sets)).check(className)
   }
 }
 

@@ -5,8 +5,8 @@ import {
 } from '../architecture/architecture.js'
 import { checkInitializer, type Initializer } from '../architecture/initial-weights.js'
 import { lenet5Architecture } from '../architecture/lenet5.js'
-import type { ImageSet } from '../images/image-set.js'
-import { checkOptionNames, invalidOption, isCount } from '../options.js'
+import { type ImageSet, type ImageSets, imageSetsOf } from '../images/image-set.js'
+import { checkOptionNames, invalidOption, isCount, suggestion } from '../options.js'
 import { OneVsAllSampler } from '../sampling/one-vs-all-sampler.js'
 import type { OptimizerSettings } from './engine.js'
 import { type OptimizerOptions, resolveOptimizer } from './optimizer.js'
@@ -67,14 +67,15 @@ export const RECIPE_OPTION_NAMES = [
 ] as const
 
 /**
- * Fills in and checks a recipe for an image set.
+ * Fills in and checks a recipe for an image set, or for several, of which `vary` then says that networks draw one.
  *
  * @throws ZooError `option` naming the option and its value.
  *
  * @example
  * resolveRecipe({ seed: 7 }, images).epochs // 25, the paper's
  */
-export function resolveRecipe(options: RecipeOptions, images: ImageSet): Recipe {
+export function resolveRecipe(options: RecipeOptions, images: ImageSets): Recipe {
+  const sets = imageSetsOf(images)
   checkOptionNames(options, RECIPE_OPTION_NAMES, 'the recipe')
   const { epochs = 25, batchSize = 128, optimizer = 'adam', keep = 'last', seed = 0 } = options
   const { initializer = 'glorotUniform' } = options
@@ -85,16 +86,19 @@ export function resolveRecipe(options: RecipeOptions, images: ImageSet): Recipe 
   if (!Number.isSafeInteger(seed) || seed < 0) {
     throw invalidOption('seed', seed, 'needs a whole number from 0 to 2^53 - 1')
   }
-  const { samplesPerNetwork, positiveFraction } = new OneVsAllSampler({
-    images,
-    samplesPerNetwork: options.samplesPerNetwork,
-    positiveFraction: options.positiveFraction,
-  })
+  const samplers = sets.map(
+    set =>
+      new OneVsAllSampler({
+        images: set,
+        samplesPerNetwork: options.samplesPerNetwork,
+        positiveFraction: options.positiveFraction,
+      }),
+  )
   const recipe: Recipe = {
-    architecture: resolveArchitecture(options.architecture, images),
+    architecture: resolveArchitecture(options.architecture, sets[0]!),
     initializer,
-    samplesPerNetwork,
-    positiveFraction,
+    samplesPerNetwork: Math.min(...samplers.map(sampler => sampler.samplesPerNetwork)),
+    positiveFraction: samplers[0]!.positiveFraction,
     epochs,
     batchSize,
     loss: 'binaryCrossentropy',
@@ -102,8 +106,23 @@ export function resolveRecipe(options: RecipeOptions, images: ImageSet): Recipe 
     keep,
     seed,
   }
-  const vary = resolveVary(options.vary, recipe, ({ loss, ...fixed }) => resolveRecipe(fixed, images))
+  const vary = resolveVary(varyOf(options, sets), recipe, ({ loss, ...fixed }) =>
+    resolveRecipe(fixed, sets[0]!),
+  )
   return vary === undefined ? recipe : { ...recipe, vary }
+}
+
+/** Several image sets vary even where nobody says how. */
+function varyOf({ vary }: RecipeOptions, sets: readonly ImageSet[]): VaryOptions | undefined {
+  const names = sets.map(({ name }) => name)
+  const unknown = vary?.images && [vary.images].flat().find(name => !names.includes(name))
+  if (unknown !== undefined)
+    throw invalidOption(
+      'vary.images',
+      unknown,
+      `is none of the image sets; ${suggestion(String(unknown), names)}`,
+    )
+  return sets.length > 1 ? { images: names, ...vary } : vary
 }
 
 function resolveArchitecture(

@@ -44,6 +44,11 @@ export interface VaryOptions {
   readonly samplesPerNetwork?: Variation<number> | undefined
   /** Share of positives, rounded to whole images. */
   readonly positiveFraction?: Variation<number> | undefined
+  /**
+   * Name of the image set to train and validate on, of those that are given. Default, where several are given: each of
+   * them as often as the others.
+   */
+  readonly images?: readonly string[] | undefined
 }
 
 /** A hyperparameter that may vary. */
@@ -56,8 +61,8 @@ interface Hyperparameter {
   readonly values: 'words' | 'numbers' | 'whole numbers'
   /** Whether it means anything to a recipe; default always. */
   readonly appliesTo?: (recipe: Recipe) => boolean
-  /** The recipe with this value in the place of its own. */
-  readonly apply: (recipe: Recipe, value: never) => Recipe
+  /** The recipe with this value in the place of its own; default as it is. */
+  readonly apply?: (recipe: Recipe, value: never) => Recipe
 }
 
 /** Applied in this order. */
@@ -116,9 +121,12 @@ const HYPERPARAMETERS: Readonly<Record<HyperparameterName, Hyperparameter>> = {
       return { ...recipe, positiveFraction: [whole, whole] }
     },
   },
+  images: { values: 'words' },
 }
 
 const NAMES = Object.keys(HYPERPARAMETERS) as HyperparameterName[]
+
+const same = (recipe: Recipe) => recipe
 
 /**
  * Checks what varies, and brings it into one order; `undefined` where nothing does. Every value of a list and both ends
@@ -134,7 +142,7 @@ export function resolveVary(
   const given = NAMES.filter(name => options[name] !== undefined)
   const kinds = options.optimizer?.map(kind => ({ ...recipe, optimizer: resolveOptimizer(kind) })) ?? [recipe]
   const entries = given.map(name => {
-    const { appliesTo = () => true, apply, values } = HYPERPARAMETERS[name]
+    const { appliesTo = () => true, apply = same, values } = HYPERPARAMETERS[name]
     const variation: Variation<number | string> = options[name]!
     const base = kinds.find(appliesTo)
     if (!base)
@@ -214,7 +222,7 @@ export function networkRecipe(recipe: Recipe, className: string, index: number):
   let own: Recipe = fixed
   const drawn: Partial<Record<HyperparameterName, number | string>> = {}
   for (const name of NAMES) {
-    const { appliesTo = () => true, apply } = HYPERPARAMETERS[name]
+    const { appliesTo = () => true, apply = same } = HYPERPARAMETERS[name]
     const variation = vary[name]
     if (variation === undefined || !appliesTo(own)) continue
     const value = draw(variation, new RandomStream(recipe.seed, className, index, 'vary', name))

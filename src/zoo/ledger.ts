@@ -21,7 +21,7 @@ interface LedgerBase {
   readonly seconds: number
   /** Name of the engine. */
   readonly engine: string
-  /** How often the network has been trained, where that is more than once: after a failure, or a lost file. */
+  /** Lines of the network so far, where this is not the first: after a failure, a lost file, or added outputs. */
   readonly attempt?: number
 }
 

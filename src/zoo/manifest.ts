@@ -30,13 +30,10 @@ interface ManifestBase {
 /** `zoo.json` of a zoo trained here: all that its weights depend on, and how many networks it is to have. */
 export interface TrainedZooManifest extends ManifestBase {
   readonly recipe: Recipe
-  readonly images: {
-    readonly name: string
-    readonly shape: readonly number[]
-    readonly train: number
-    readonly validation: number
-    readonly fingerprint: string
-  }
+  /** What its networks were trained on; where the image set varies, the first of them. */
+  readonly images: ImagesDescription
+  /** All image sets of which networks draw one, by the name in their `hyperparameters`; absent where there is but one. */
+  readonly imageSets?: readonly ImagesDescription[]
   /** What the bits of the weights depend on beside the recipe: the engine's arithmetic, in its own words. */
   readonly arithmetic: string
   /** Networks of each part among 20 neighbours of a class; older zoos lack it, and are split alike. */
@@ -46,11 +43,23 @@ export interface TrainedZooManifest extends ManifestBase {
   readonly imported?: undefined
 }
 
+/** Which images networks were trained and measured on. */
+export interface ImagesDescription {
+  readonly name: string
+  readonly shape: readonly number[]
+  /** Number of images. */
+  readonly train: number
+  readonly validation: number
+  /** SHA-256 (hex) over classes, shape, labels and pixels. */
+  readonly fingerprint: string
+}
+
 /** `zoo.json` of a zoo made by `importZoo`: nothing says how its networks were trained, so none can be trained again. */
 export interface ImportedZooManifest extends ManifestBase {
   readonly imported: ImportOrigin
   readonly recipe?: undefined
   readonly images?: undefined
+  readonly imageSets?: undefined
   readonly arithmetic?: undefined
   readonly stores?: undefined
 }
@@ -76,6 +85,14 @@ export interface ImportOrigin {
 
 /** `zoo.json`. It has either a `recipe`, or says from where the zoo was `imported`. */
 export type ZooManifest = TrainedZooManifest | ImportedZooManifest
+
+/** All image sets of a zoo's networks. */
+export function describedImages({
+  images,
+  imageSets = [images],
+}: TrainedZooManifest): readonly ImagesDescription[] {
+  return imageSets
+}
 
 /** The layers of a zoo's networks. */
 export function architectureOf(manifest: ZooManifest): ArchitectureSpec {
@@ -136,7 +153,7 @@ export function parseManifest(path: string, text: string): ZooManifest {
 }
 
 function checkFields(path: string, manifest: ZooManifest): void {
-  const { imported, recipe, stores, images, classNames, plan } = manifest
+  const { imported, recipe, stores, images, imageSets, classNames, plan } = manifest
   const isText = (value: unknown) => typeof value === 'string'
   const checks: [name: string, ok: boolean][] = [
     ['classNames', Array.isArray(classNames) && classNames.every(isText)],
@@ -148,7 +165,11 @@ function checkFields(path: string, manifest: ZooManifest): void {
           ['recipe.optimizer', isRecord(recipe?.optimizer)],
           ['stores', stores === undefined || isRecord(stores)],
           ['stores.outputs', !stores?.outputs || isText(stores.outputs.validationLabels)],
-          ['images', isRecord(images) && isText(images.name) && isText(images.fingerprint)],
+          ['images', isDescription(images)],
+          [
+            'imageSets',
+            imageSets === undefined || (Array.isArray(imageSets) && imageSets.every(isDescription)),
+          ],
           ['images.shape', Array.isArray(images?.shape) && images.shape.every(isCount)],
         ] as [string, boolean][])
       : ([
@@ -157,6 +178,10 @@ function checkFields(path: string, manifest: ZooManifest): void {
         ] as [string, boolean][])),
   ]
   for (const [name, ok] of checks) if (!ok) throw incomplete(path, name)
+}
+
+function isDescription(images: unknown): boolean {
+  return isRecord(images) && typeof images.name === 'string' && typeof images.fingerprint === 'string'
 }
 
 /** Whether a zoo's lines and its manifest bear checksums. */
@@ -184,11 +209,16 @@ export function differences(wanted: TrainedZooManifest, present: TrainedZooManif
     ...(Object.keys({ ...presentRecipe, ...recipe }) as (keyof typeof recipe)[]).flatMap(name =>
       compare(name, recipe[name], presentRecipe[name]),
     ),
-    ...compare('images', wanted.images.fingerprint?.slice(0, 12), present.images.fingerprint?.slice(0, 12)),
+    ...compare('images', fingerprintsOf(wanted), fingerprintsOf(present)),
     ...compare('arithmetic', wanted.arithmetic, present.arithmetic),
     ...compare('checkpoints', wanted.stores?.checkpoints ?? 'none', present.stores?.checkpoints ?? 'none'),
     ...compare('outputs', Boolean(wanted.stores?.outputs), Boolean(present.stores?.outputs)),
   ]
+}
+
+function fingerprintsOf(manifest: TrainedZooManifest): string | string[] {
+  const [first, ...others] = describedImages(manifest).map(({ fingerprint }) => fingerprint.slice(0, 12))
+  return others.length === 0 ? first! : [first!, ...others]
 }
 
 /** Layers by name, so that the first one that differs can be told. */

@@ -99,7 +99,8 @@ export class OutputsReader {
       !Number.isSafeInteger(outputs.row) ||
       outputs.row < 0
     ) {
-      throw new ZooError('zoo', `the ledger lists no outputs of ${name}`, { path: this.zooPath })
+      const todo = 'weightzoo train --outputs with the recipe of the zoo adds them'
+      throw new ZooError('zoo', `the ledger lists no outputs of ${name}; ${todo}`, { path: this.zooPath })
     }
     const path = join(this.zooPath, outputs.file)
     const row = new Float32Array(this.count)

@@ -20,17 +20,18 @@ export function planOf(
     perClass = 1000,
     classes,
   }: { perClass?: number | undefined; classes?: string | readonly string[] | undefined },
-  images: ImageSet,
+  sets: readonly ImageSet[],
   recipe: Recipe,
 ): Plan {
   if (!isCount(perClass)) throw invalidOption('perClass', perClass, 'needs a positive integer')
-  const names = classes === undefined ? images.classNames : [classes].flat()
+  const { classNames } = sets[0]!
+  const names = classes === undefined ? classNames : [classes].flat()
   if (names.length === 0) throw invalidOption('classes', [], 'needs at least one class')
   for (const name of names) {
-    if (!images.classNames.includes(name)) {
-      throw invalidOption('classes', name, `is not in the image set; ${suggestion(name, images.classNames)}`)
+    if (!classNames.includes(name)) {
+      throw invalidOption('classes', name, `is not in the image set; ${suggestion(name, classNames)}`)
     }
-    checkSampling(recipe, images, name, perClass)
+    checkSampling(recipe, sets, name, perClass)
     checkFileName(name, names)
   }
   return Object.fromEntries(names.map(name => [name, perClass]))

@@ -13,6 +13,7 @@ import { lockDirectory, withLock } from './lock.js'
 import {
   differences,
   FORMAT_VERSION,
+  type ImagesDescription,
   isSealed,
   readManifest,
   type Stores,
@@ -29,7 +30,7 @@ import type { TrainZooOptions } from './train-zoo.js'
 /** The manifest of a zoo about to be trained. */
 export function manifestOf(
   recipe: Recipe,
-  images: ImageSet,
+  sets: readonly ImageSet[],
   plan: Plan,
   engine: Engine,
   stores: Stores | undefined,
@@ -41,33 +42,38 @@ export function manifestOf(
     recipe,
     parameters,
     parameterCount,
-    classNames: images.classNames,
+    classNames: sets[0]!.classNames,
     plan,
-    images: {
-      name: images.name,
-      shape: images.shape,
-      train: images.train.count,
-      validation: images.validation.count,
-      fingerprint: images.fingerprint,
-    },
+    images: descriptionOf(sets[0]!),
+    ...(recipe.vary?.images && { imageSets: sets.map(descriptionOf) }),
     arithmetic: engine.arithmetic,
     split: NETWORK_SPLIT,
     ...(stores && { stores }),
   }
 }
 
+function descriptionOf({ name, shape, train, validation, fingerprint }: ImageSet): ImagesDescription {
+  return { name, shape, train: train.count, validation: validation.count, fingerprint }
+}
+
 /** What networks are to keep beside their last weights; `undefined` for nothing. */
 export function storesOf(
   { checkpoints, outputs = false }: Pick<TrainZooOptions, 'checkpoints' | 'outputs'>,
   recipe: Recipe,
-  images: ImageSet,
+  sets: readonly ImageSet[],
 ): Stores | undefined {
   if (typeof outputs !== 'boolean') throw invalidOption('outputs', outputs, 'needs true or false')
   if (checkpoints === undefined && !outputs) return undefined
-  const validationLabels = Buffer.from(images.validation.labels).toString('base64')
+  const [validationLabels, ...others] = sets.map(set => Buffer.from(set.validation.labels).toString('base64'))
+  const other = others.findIndex(labels => labels !== validationLabels)
+  if (outputs && other >= 0) {
+    const [first, second] = [sets[0]!.name, sets[other + 1]!.name]
+    const why = `needs validation images of the same classes in the same order; "${second}" has others than "${first}"`
+    throw invalidOption('outputs', outputs, why)
+  }
   return {
     ...(checkpoints !== undefined && { checkpoints: resolveCheckpoints(checkpoints, recipe) }),
-    ...(outputs && { outputs: { validationLabels } }),
+    ...(outputs && { outputs: { validationLabels: validationLabels! } }),
   }
 }
 
@@ -100,7 +106,7 @@ export async function prepareDirectory(
 ): Promise<void> {
   await withLock(out, ZOO_FILES.manifestLock, async () => {
     const present = await readManifest(out)
-    const manifest = present ? grown(out, wanted, trainedManifest(out, present)) : wanted
+    const manifest = present ? grown(out, wanted, withOutputs(trainedManifest(out, present), wanted)) : wanted
     if (!present && (await ledgerFiles(out)).length > 0) {
       const why = 'a ledger but no zoo.json, so that nothing says of which recipe its networks are'
       throw new ZooError('zoo', `${out} has ${why}; choose another directory`, { path: out })
@@ -112,6 +118,11 @@ export async function prepareDirectory(
     if (JSON.stringify(manifest) !== JSON.stringify(present)) await writeManifest(out, manifest)
   })
   await mendLedgers(out, shard)
+}
+
+/** A zoo may be given outputs later: the weights are enough for them. */
+function withOutputs(present: TrainedZooManifest, { stores }: TrainedZooManifest): TrainedZooManifest {
+  return stores?.outputs ? { ...present, stores: { ...present.stores, outputs: stores.outputs } } : present
 }
 
 /**

@@ -4,12 +4,14 @@ import type { NetworkRecord } from './ledger.js'
 /** How far {@link trainZoo} is. */
 export interface TrainingProgress {
   /**
-   * The networks of earlier calls are checked first (where that takes more than a second), the others trained, then all
-   * compiled into the files of all networks.
+   * The networks of earlier calls are checked first (where that takes more than a second) and evaluated (where they lack
+   * the outputs that they are to have), the others trained, then all compiled into the files of all networks.
    */
-  readonly stage: 'checking' | 'training' | 'compiling'
+  readonly stage: 'checking' | 'evaluating' | 'training' | 'compiling'
   /** Networks checked, in that stage. */
   readonly checked?: number
+  /** Networks evaluated, in that stage. */
+  readonly evaluated?: number
   /** Networks compiled; 0 while training. */
   readonly compiled: number
   /** Networks finished, those of earlier calls included. */

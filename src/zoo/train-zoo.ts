@@ -1,4 +1,4 @@
-import type { ImageSet } from '../images/image-set.js'
+import { type ImageSets, imageSetsOf } from '../images/image-set.js'
 import { checkOptionNames, invalidOption } from '../options.js'
 import type { CheckpointRule } from '../training/checkpoints.js'
 import type { EngineName } from '../training/engine.js'
@@ -15,7 +15,8 @@ import { openZoo, type Zoo } from './zoo.js'
 
 /** Options of {@link trainZoo}: where, how many and how fast, beside the recipe. */
 export interface TrainZooOptions extends RecipeOptions {
-  images: ImageSet
+  /** What to train on; of several image sets, of one shape and with the same classes, every network draws one. */
+  images: ImageSets
   /** The zoo directory; made where it is missing, continued where it holds a zoo of the same recipe. */
   out: string
   /** Networks of each class; default 1,000, the paper's. A zoo may grow: the first ones stay as they are. */
@@ -41,7 +42,7 @@ export interface TrainZooOptions extends RecipeOptions {
   checkpoints?: CheckpointRule | undefined
   /**
    * Keep every network's probabilities on the validation split, for {@link Zoo.outputs}: 16 kB a network with
-   * Imagenette. Default false. Changes no weight.
+   * Imagenette. Default false. Changes no weight. Networks of earlier calls that lack them are given theirs.
    */
   outputs?: boolean | undefined
   /** Stops within a batch; what is finished stays, and a second call goes on. */
@@ -67,15 +68,16 @@ export interface TrainZooOptions extends RecipeOptions {
  * recipe's zoo or cannot be written; `engine` when no engine loads; `interrupted` when `signal` is aborted.
  */
 export async function trainZoo(options: TrainZooOptions): Promise<Zoo> {
-  const { images, out, shard, signal } = checkOptions(options)
-  const recipe = resolveRecipe(pickRecipe(options), images)
-  const plan = planOf(options, images, recipe)
-  const stores = storesOf(options, recipe, images)
+  const { out, shard, signal } = checkOptions(options)
+  const sets = imageSetsOf(options.images)
+  const recipe = resolveRecipe(pickRecipe(options), sets)
+  const plan = planOf(options, sets, recipe)
+  const stores = storesOf(options, recipe, sets)
   if (signal?.aborted) throw interruptedAfter(0, shareOf(inTurns(plan), shard).length)
   const engine = await openEngine({ engine: options.engine, concurrency: options.concurrency })
   let lock: Lock | undefined
   try {
-    const manifest = manifestOf(recipe, images, plan, engine, stores)
+    const manifest = manifestOf(recipe, sets, plan, engine, stores)
     await makeDirectory(out)
     lock = await lockDirectory(out, lockName(ledgerName(shard)), signal)
     await prepareDirectory(out, manifest, shard)
@@ -115,13 +117,6 @@ function checkOptions(options: TrainZooOptions): TrainZooOptions {
   checkOptionNames(options, [...own, ...RECIPE_OPTION_NAMES], 'trainZoo')
   if (typeof options.out !== 'string' || options.out === '') {
     throw invalidOption('out', options.out, 'needs the path of the zoo directory')
-  }
-  if (!options.images?.train || !options.images.validation) {
-    throw invalidOption(
-      'images',
-      typeof options.images,
-      'needs an ImageSet; a loader gives one with await loader.load()',
-    )
   }
   checkShard(options.shard)
   return options

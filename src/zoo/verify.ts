@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { ZooError } from '../errors.js'
-import type { ImageSet } from '../images/image-set.js'
+import type { ImageSets } from '../images/image-set.js'
 import { checkOptionNames, invalidOption, isCount } from '../options.js'
 import type { EngineName } from '../training/engine.js'
 import { Audit, type Finding } from './audit.js'
@@ -16,10 +16,13 @@ import { Zoo, zooOf } from './zoo.js'
 export interface VerifyOptions {
   /** So many networks, drawn at random, are trained again and compared, bit for bit; default 0. Needs `images`. */
   retrain?: number | undefined
-  /** Compute every network's metrics again from its weights and the validation images; default false. Needs `images`. */
+  /**
+   * Compute every network's metrics, and its stored outputs, again from its weights and the validation images; default
+   * false. Needs `images`.
+   */
   metrics?: boolean | undefined
-  /** The image set that the zoo was trained on. */
-  images?: ImageSet | undefined
+  /** The image set that the zoo was trained on, or all of them where it varies. */
+  images?: ImageSets | undefined
   /** Which networks `retrain` draws follows from it; default 0. */
   seed?: number | undefined
   /** For `retrain` and `metrics`; default `auto`. Its arithmetic has to be the zoo's. */
@@ -107,7 +110,7 @@ function checkOptions(path: string, options: VerifyOptions): void {
   if (retrain !== 0 && !isCount(retrain)) throw invalidOption('retrain', retrain, 'needs a whole number')
   if (!Number.isSafeInteger(seed) || seed < 0)
     throw invalidOption('seed', seed, 'needs a whole number from 0')
-  if ((retrain > 0 || metrics) && !images?.train) {
+  if ((retrain > 0 || metrics) && images === undefined) {
     const what = retrain > 0 ? 'retrain' : 'metrics'
     throw invalidOption(what, options[what], 'needs images, the set that the zoo was trained on')
   }

@@ -7,16 +7,28 @@ import type { OutputsReader } from './outputs.js'
 export async function isWhole(
   record: NetworkRecord,
   out: string,
-  { checkpoints, outputs }: Stores,
+  stores: Stores,
   stored: OutputsReader,
+): Promise<boolean> {
+  return (await hasWholeFiles(record, out, stores)) && (!stores.outputs || (await hasOutputs(record, stored)))
+}
+
+/** Whether a network's own files, those of its weights and checkpoints, are what its line says. */
+export async function hasWholeFiles(
+  record: NetworkRecord,
+  out: string,
+  { checkpoints }: Stores,
 ): Promise<boolean> {
   const { class: className, index } = record
   const holds = async (path: string, sha256: string | undefined) =>
     (await digestFile(path).catch(() => undefined))?.sha256 === sha256
   if (!(await holds(modelPath(out, className, index), record.fileSha256))) return false
-  if (checkpoints) {
-    const { fileSha256 } = record.checkpoints ?? {}
-    if (!fileSha256 || !(await holds(checkpointPath(out, className, index), fileSha256))) return false
-  }
-  return !outputs || (await stored.read(record).catch(() => undefined)) !== undefined
+  if (!checkpoints) return true
+  const { fileSha256 } = record.checkpoints ?? {}
+  return fileSha256 !== undefined && holds(checkpointPath(out, className, index), fileSha256)
+}
+
+/** Whether a network's row of outputs is what its line says. */
+export async function hasOutputs(record: NetworkRecord, stored: OutputsReader): Promise<boolean> {
+  return (await stored.read(record).catch(() => undefined)) !== undefined
 }

@@ -228,7 +228,7 @@ export class Zoo {
   async outputs(): Promise<Outputs> {
     const { stores } = this.manifest
     if (!stores?.outputs) {
-      const why = 'has no stored outputs; train one with outputs: true (--outputs)'
+      const why = 'has no stored outputs; trainZoo with outputs: true (weightzoo train --outputs) adds them'
       throw new ZooError('zoo', `${this.path} ${why}`, { path: this.path })
     }
     const imageLabels = new Uint8Array(Buffer.from(stores.outputs.validationLabels, 'base64'))

@@ -109,6 +109,30 @@ describe('what varies', () => {
     expect(new Set(ones.map(({ optimizer }) => optimizer.learningRate)).size).toBe(ones.length)
   })
 
+  it('may be the image set: the network is that of a zoo of this set', () => {
+    const sets = [images, { ...imagesOf({ a: 40, b: 45, c: 50 }), name: 'fewer' }]
+    const options: RecipeOptions = { architecture: tiny, epochs: 3, seed: 5, positiveFraction: [0.2, 0.3] }
+    const recipe = resolveRecipe(options, sets)
+    const smallest = resolveRecipe(options, sets[1]!).samplesPerNetwork
+    expect(recipe).toMatchObject({ samplesPerNetwork: smallest, vary: { images: ['one pixel', 'fewer'] } })
+    const make = jobFactory(recipe, sets)
+    const networks = Array.from({ length: 20 }, (_, index) => make('b', index))
+    expect(new Set(networks.map(({ job }) => job.images))).toEqual(new Set(sets))
+    const alone = sets.map(set =>
+      jobFactory(resolveRecipe({ ...options, samplesPerNetwork: smallest }, set), set),
+    )
+    for (const [index, { job, hyperparameters }] of networks.entries()) {
+      const set = sets.findIndex(({ name }) => name === hyperparameters!.images)
+      expect(job).toEqual(alone[set]!('b', index).job)
+    }
+    expect(() =>
+      jobFactory(recipe, images)(
+        'b',
+        networks.findIndex(({ job }) => job.images === sets[1]),
+      ),
+    ).toThrow('invalid images; lacks "fewer", which a network of the recipe draws: ["one pixel"]')
+  })
+
   it('rounds a share of positives to whole images', () => {
     const make = jobFactory(
       resolve({ samplesPerNetwork: 70, vary: { positiveFraction: { uniform: [0.2, 0.5] } } }),
@@ -183,7 +207,7 @@ describe('refusals', () => {
       positiveFraction: [0.3, 0.4],
       vary: { samplesPerNetwork: [100, 100, 100, 179] },
     })
-    expect(() => checkSampling(recipe, images, 'b', 50)).toThrow(
+    expect(() => checkSampling(recipe, [images], 'b', 50)).toThrow(
       'class "b" has 50 training images; 30 to 40 % of 179 samples needs at least 54',
     )
   })

@@ -11,6 +11,7 @@ import {
   type Zoo,
   ZooError,
 } from '../../dist/index.js'
+import { rewriteLedger } from '../../dist/zoo/ledger.js'
 import { smallImages, temporaryFolder, trainSmallZoo } from '../support.js'
 
 const kept = { checkpoints: 'all', outputs: true, epochs: 2 } as const
@@ -93,7 +94,7 @@ describe('what is kept', () => {
     const plain = await trainSmallZoo(join(folder, 'plain'), { epochs: 2 })
     expect(plain.networks.map(({ sha256 }) => sha256)).toEqual(zoo.networks.map(({ sha256 }) => sha256))
     expect(plain.manifest).not.toHaveProperty('stores')
-    await expect(plain.outputs()).rejects.toThrow('has no stored outputs; train one with outputs: true')
+    await expect(plain.outputs()).rejects.toThrow('has no stored outputs; trainZoo with outputs: true')
     await expect(plain.checkpoints('stripes', 0)).rejects.toThrow('has no checkpoints; train one with')
 
     const out = join(folder, 'interrupted')
@@ -151,11 +152,64 @@ describe('what is kept', () => {
     expect((await readFile(join(out, 'outputs.f32'))).length).toBe(4 * 4 * images.validation.count)
   })
 
+  it('may be outputs that a zoo is given later, without training anything again', async () => {
+    const out = await temporaryFolder()
+    const before = await trainSmallZoo(out, { ...kept, outputs: false, shard: { number: 1, of: 2 } })
+    const trained: string[] = []
+    const controller = new AbortController()
+    const interrupted = trainSmallZoo(out, {
+      ...kept,
+      signal: controller.signal,
+      onProgress: ({ stage }) => stage === 'training' && controller.abort(),
+    })
+    await expect(interrupted).rejects.toMatchObject({ tag: 'interrupted', fields: { finished: 0 } })
+    await expect((await openZoo(out)).outputs()).rejects.toThrow(
+      /the ledger lists no outputs of \w+_\d; weightzoo train --outputs with the recipe of the zoo adds them/,
+    )
+    const whole = await trainSmallZoo(out, {
+      ...kept,
+      onProgress: ({ network }) => network && trained.push(`${network.class}_${network.index}`),
+    })
+    expect(await contentOf(whole)).toEqual(content)
+    expect(trained).toHaveLength(2)
+    for (const { class: name, index } of before.networks) expect(trained).not.toContain(`${name}_${index}`)
+    expect(await verifyZoo(whole, { images, metrics: true })).toMatchObject({ findings: [], metrics: 4 })
+  })
+
+  it('is computed again where a row of outputs is damaged, and found out where a row is of other weights', async () => {
+    const out = await temporaryFolder()
+    await trainSmallZoo(out, kept)
+    await truncate(join(out, 'outputs.f32'), 0)
+    const trained: unknown[] = []
+    const mended = await trainSmallZoo(out, {
+      ...kept,
+      onProgress: ({ network }) => network && trained.push(network),
+    })
+    expect(trained).toEqual([])
+    expect(await contentOf(mended)).toEqual(content)
+
+    const [first, second, ...others] = mended.networks
+    const swapped = [
+      { ...first!, outputs: second!.outputs! },
+      { ...second!, outputs: first!.outputs! },
+    ]
+    await rewriteLedger(join(out, 'ledger.jsonl'), [...swapped, ...others])
+    expect((await verifyZoo(out)).findings).toEqual([])
+    const { findings } = await verifyZoo(out, { images, metrics: true })
+    expect(findings.map(({ kind, message }) => `${kind}: ${message}`)).toEqual(
+      Array(2).fill('differs: its weights give other outputs than those that are stored'),
+    )
+  })
+
   it('has to be the same in all calls', async () => {
     const out = await temporaryFolder()
     await trainSmallZoo(out, { epochs: 2, perClass: 1 })
     await expect(trainSmallZoo(out, { ...kept, checkpoints: [0, 2] })).rejects.toThrow(
-      'another recipe: checkpoints is [0,2], was "none"; outputs is true, was false.',
+      'another recipe: checkpoints is [0,2], was "none".',
+    )
+    const outputs = await trainSmallZoo(out, { epochs: 2, perClass: 1, outputs: true })
+    await expect(trainSmallZoo(outputs.path, { epochs: 2, perClass: 1 })).rejects.toThrow(
+      'another recipe: outputs is false, was true.',
     )
   })
 
