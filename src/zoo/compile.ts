@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { stat, writeFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { ParameterEntry } from '../architecture/architecture.js'
 import { toCsv } from '../csv.js'
@@ -154,30 +154,53 @@ function startModelwise(file: Hdf5Writer, zoo: Zoo): BlockWriter {
   file.attribute('class_names', [...zoo.classNames])
   file.dataset('labels', rows.labels, [networks.length])
   file.dataset('names', [...rows.names], [networks.length])
-  file.dataset('metrics', metricsOf(networks), [networks.length, METRIC_COLUMNS.length])
-  file.attribute('columns', [...METRIC_COLUMNS], 'metrics')
-  const parts = networks.map(network => NETWORK_PARTS.indexOf(zoo.partOf(network)))
-  file.dataset('split', Int32Array.from(parts), [networks.length])
-  file.attribute('parts', [...NETWORK_PARTS], 'split')
-  writeHyperparameters(file, networks)
+  for (const { name, data, width, legend } of columnsOf(zoo, networks)) {
+    if (name.includes('/')) file.group(dirname(name))
+    file.dataset(name, data, shapeOf(data, width))
+    if (legend) file.attribute(...legend, name)
+  }
   const matrix = file.matrix('parameters', networks.length, architecture.parameterCount, ROW_CHUNK_BYTES)
   attachTable(file, 'parameters', architecture.parameters)
   return (start, data) => matrix.writeRows(start, data)
 }
 
+/** What is known of every network beside its weights: a dataset in one file, an attribute of each class in the other. */
+interface Column {
+  readonly name: string
+  /** Flat `[networks, width]`. */
+  readonly data: Int32Array | Float64Array | string[]
+  readonly width: number
+  /** An attribute beside it that says what its numbers are. */
+  readonly legend?: readonly [name: string, value: string[]]
+}
+
+function columnsOf(zoo: Zoo, networks: readonly NetworkRecord[]): Column[] {
+  const parts = networks.map(network => NETWORK_PARTS.indexOf(zoo.partOf(network)))
+  const columns: readonly string[] = METRIC_COLUMNS
+  return [
+    { name: 'index', data: Int32Array.from(networks, ({ index }) => index), width: 1 },
+    { name: 'metrics', data: metricsOf(networks), width: columns.length, legend: ['columns', [...columns]] },
+    { name: 'split', data: Int32Array.from(parts), width: 1, legend: ['parts', [...NETWORK_PARTS]] },
+    ...hyperparametersOf(networks),
+  ]
+}
+
 /** What varies, a column each; a network that drew none has NaN or an empty text. */
-function writeHyperparameters(file: Hdf5Writer, networks: readonly NetworkRecord[]): void {
+function hyperparametersOf(networks: readonly NetworkRecord[]): Column[] {
   const drawn = networks.map(({ hyperparameters }) => hyperparameters ?? {})
   const names = [...new Set(drawn.flatMap(values => Object.keys(values)))] as HyperparameterName[]
-  if (names.length > 0) file.group('hyperparameters')
-  for (const name of names) {
+  return names.map(name => {
     const values = drawn.map(network => network[name])
     const texts = values.some(value => typeof value === 'string')
-    const column = texts
+    const data = texts
       ? values.map(value => String(value ?? ''))
       : Float64Array.from(values, value => Number(value ?? Number.NaN))
-    file.dataset(`hyperparameters/${name}`, column, [networks.length])
-  }
+    return { name: `hyperparameters/${name}`, data, width: 1 }
+  })
+}
+
+function shapeOf({ length }: Column['data'], width: number): number[] {
+  return width === 1 ? [length] : [length / width, width]
 }
 
 function startLayerwise(file: Hdf5Writer, zoo: Zoo): BlockWriter {
@@ -185,12 +208,19 @@ function startLayerwise(file: Hdf5Writer, zoo: Zoo): BlockWriter {
   const { parameters, parameterCount: stride } = architecture
   file.attribute('networks_sha256', stateOf(networks))
   file.attribute('class_names', [...zoo.classNames])
+  const columns = columnsOf(zoo, networks)
   const groups = classRanges(networks)
   const matrices = groups.flatMap(({ className, start: first, end: last }) => {
     const group = safeName(className)
     file.group(group)
     file.attribute('class', className, group)
     file.attribute('names', networks.slice(first, last).map(nameOf), group)
+    // As attributes, so that a group's members are its layers, whatever these are called.
+    for (const { name, data, width, legend } of columns) {
+      const own = data.slice(first * width, last * width)
+      file.attribute(name, own, group, shapeOf(own, width))
+      if (legend) file.attribute(...legend, group)
+    }
     return layersOf(parameters).map(layer => {
       const [columnStart, columnEnd] = layerRange(parameters, layer)
       const name = `${group}/${layer}`

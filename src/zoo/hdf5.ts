@@ -151,13 +151,13 @@ export class Hdf5Writer {
     })
   }
 
-  /** Sets an attribute of the root or of `object`: strings and lists as they are, numbers as `type`. */
-  attribute(name: string, value: AttributeValue, object = '/'): void {
+  /** Sets an attribute of the root or of `object`: strings and lists as they are, the latter in a `shape`, default flat. */
+  attribute(name: string, value: AttributeValue, object = '/', shape?: readonly number[]): void {
     this.guard(() => {
       const target = this.file.get(object) as Group
       if (typeof value === 'number') target.create_attribute(name, new Int32Array([value]), [], '<i')
       else if (typeof value === 'bigint') target.create_attribute(name, new BigInt64Array([value]), [], '<q')
-      else target.create_attribute(name, value)
+      else target.create_attribute(name, value, shape && [...shape])
     })
   }
 
@@ -233,7 +233,7 @@ export class Hdf5Writer {
 }
 
 /** What an attribute may hold; a number is an int32, a bigint an int64. */
-export type AttributeValue = string | number | bigint | string[] | Int32Array
+export type AttributeValue = string | number | bigint | string[] | Int32Array | Float64Array
 
 /** Writes rows of a matrix. */
 export interface MatrixWriter {

@@ -111,6 +111,14 @@ def read_model(path, table):
         return np.concatenate(pieces), attributes(file)
 
 
+def columns_of(file):
+    """What modelwise.h5 says of each network beside weights, label and name; the legends of numbers too."""
+    paths = [name for name in ('index', 'metrics', 'split') if name in file]
+    paths += [f'hyperparameters/{name}' for name in file.get('hyperparameters', ())]
+    columns = {path: plain(file[path][()]) for path in paths}
+    return columns, {name: value for path in paths for name, value in attributes(file[path]).items()}
+
+
 def read_modelwise(path):
     with h5py.File(path) as file:
         parameters = file['parameters']
@@ -127,6 +135,7 @@ def read_modelwise(path):
             'columns': plain(file['metrics'].attrs['columns']),
             'table': table_of(parameters),
             'attributes': attributes(file),
+            'networks': columns_of(file),
         }
         for name in ('names', 'labels', 'metrics'):
             expect(len(found[name]) == len(parameters), f'{path.name}: {len(parameters)} rows but {len(found[name])} {name}')
@@ -144,7 +153,8 @@ def read_layerwise(path, modelwise):
     for name, label in zip(modelwise['names'], modelwise['labels']):
         members[class_names[label]].append(name)
     layers = list(dict.fromkeys(row['layer'] for row in modelwise['table']))
-    shapes, hashes = {}, {}
+    shapes, networks, hashes = {}, {}, {}
+    columns, legends = modelwise['networks']
     with h5py.File(path) as file:
         present = [name for name in class_names if members[name]]
         expect(
@@ -168,9 +178,18 @@ def read_layerwise(path, modelwise):
             if 'names' in group.attrs:
                 names = plain(group.attrs['names'])
                 expect(names == members[class_name], f'{path.name}: the names of {group.name} differ from modelwise.h5')
+            networks[class_name] = {name: value for name, value in attributes(group).items() if name in columns}
+            if 'index' in networks[class_name]:
+                rows = [modelwise['names'].index(name) for name in members[class_name]]
+                for name, values in columns.items():
+                    own = networks[class_name].get(name)
+                    wanted = [values[row] for row in rows]
+                    expect(own == wanted, f'{path.name}: {group.name} has the {name} {own}, modelwise.h5 {wanted}')
+                for name, value in legends.items():
+                    expect(plain(group.attrs[name]) == value, f'{path.name}: {group.name} has other {name}')
             for row, name in enumerate(members[class_name]):
                 hashes[name] = sha256(np.concatenate([group[layer][row] for layer in layers]))
-        found = {'shapes': shapes, 'attributes': attributes(file)}
+        found = {'shapes': shapes, 'attributes': attributes(file), 'networks': networks}
     return found, hashes
 
 

@@ -12,7 +12,8 @@ const withSklearn = pythonWith('h5py, sklearn')
 
 describe.skipIf(!withH5py)('h5py', () => {
   it('opens every file of a zoo and finds the numbers of the ledger in each', async () => {
-    const zoo = await trainSmallZoo(await temporaryFolder(), { perClass: 3 })
+    const vary = { activation: ['tanh', 'relu'], learningRate: [0.001, 0.002, 0.003] } as const
+    const zoo = await trainSmallZoo(await temporaryFolder(), { perClass: 3, vary })
     const output = execFileSync(withH5py!, [fromRoot('test/interop/check_zoo.py'), zoo.path], {
       encoding: 'utf8',
     })
@@ -34,6 +35,20 @@ describe.skipIf(!withH5py)('h5py', () => {
       conv2d_2: [3, 48120],
       dense: [3, 40404],
       dense_1: [3, 85],
+    })
+    for (const className of ['stripes', 'checks']) {
+      const networks = zoo.networks.filter(network => network.class === className)
+      expect(found.layerwise.networks[className]).toEqual({
+        index: [0, 1, 2],
+        metrics: networks.map(({ metrics }) => Object.values(metrics)),
+        split: networks.map(network => ['train', 'validation', 'test'].indexOf(zoo.partOf(network))),
+        'hyperparameters/activation': networks.map(({ hyperparameters }) => hyperparameters!.activation),
+        'hyperparameters/learningRate': networks.map(({ hyperparameters }) => hyperparameters!.learningRate),
+      })
+    }
+    expect(found.modelwise.networks[1]).toEqual({
+      columns: ['accuracy', 'precision', 'recall', 'f1', 'auc'],
+      parts: ['train', 'validation', 'test'],
     })
   })
 })

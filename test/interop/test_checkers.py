@@ -151,6 +151,13 @@ class CheckZoo(unittest.TestCase):
             file['parameters'][...] = np.roll(file['parameters'][()], 1, axis=0)
         self.assert_fails('differs between its places')
 
+    def test_networks_of_a_class_in_another_order(self):
+        with h5py.File(self.zoo / 'modelwise.h5', 'r+') as file:
+            file['index'] = np.array([network['index'] for network in self.networks], '<i4')
+        with h5py.File(self.zoo / 'layerwise.h5', 'r+') as file:
+            file['tench'].attrs['index'] = np.array([1, 0], '<i4')
+        self.assert_fails('/tench has the index [1, 0], modelwise.h5 [0, 1]')
+
     def test_wrong_label(self):
         with h5py.File(self.zoo / 'modelwise.h5', 'r+') as file:
             file['labels'][0] = 2
