@@ -1,122 +1,68 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { copyFile, mkdtemp, rename, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
-import { diagnose, RandomStream, verifyZoo } from '../../dist/index.js'
+import { RandomStream, verifyZoo } from '../../dist/index.js'
 import { fromRoot, temporaryFolder } from '../support.js'
+import {
+  EVERYTHING,
+  engines,
+  expectEqualZoos,
+  filesOf,
+  LONG,
+  NETWORKS_PER_CLASS,
+  SEED,
+  say,
+  TIMEOUT,
+  train,
+  trainToTheEnd,
+} from './support.js'
 
 // What happens to a zoo in the wild: kills, full disks, vanished directories, other processes, flipped bytes. A few of
-// each in `npm test`; `npm run torture` does it in earnest and prints the counts. All random draws follow from SEED.
+// each in `npm test`; `npm run torture` does it in earnest and prints the counts.
 
-const LONG = process.env.WEIGHTZOO_TORTURE === 'long'
-const SEED = Number(process.env.WEIGHTZOO_TORTURE_SEED ?? 1)
-const KILLS = LONG ? 50 : 3
 const FLIPS = LONG ? 300 : 24
 const LOCKERS = LONG ? 120 : 8
 /** Processes that want the directory which another is training into. */
 const RIVALS = LONG ? 12 : 1
-const NETWORKS_PER_CLASS = LONG ? 25 : 2
-/** Milliseconds that the long run may take. */
-const TIMEOUT = LONG ? 1_800_000 : 120_000
 
-const say = (text: string) => console.log(`torture, seed ${SEED}: ${text}`)
-const engines = (await diagnose()).engines
-  .filter(({ name, loads }) => loads && name !== 'tfjs')
-  .map(({ name }) => name)
+/** Kinds of zoos to kill the trainers of. */
+const KINDS = [
+  { kind: 'weights alone', options: {}, kills: LONG ? 50 : 3 },
+  { kind: 'all that a zoo can keep', options: EVERYTHING, kills: LONG ? 30 : 2 },
+]
 
-interface Train {
-  out: string
-  perClass?: number
-  engine?: string
-  shard?: { number: number; of: number }
-}
-
-/** A training process; `stage` is the last that it told. */
-function train(options: Train) {
-  const child = spawn(process.execPath, [fromRoot('test/torture/trainer.mjs'), JSON.stringify(options)])
-  const told = { stage: 'starting', stderr: '', ready: Promise.resolve() }
-  let onReady = () => {}
-  told.ready = new Promise(resolve => {
-    onReady = resolve
-  })
-  child.stdout.on('data', data => {
-    told.stage = String(data).trim().split('\n').at(-1)!
-    onReady()
-  })
-  child.stderr.on('data', data => {
-    told.stderr += data
-  })
-  const ended = new Promise<{ code: number | null; signal: string | null }>(resolve =>
-    child.on('close', (code, signal) => {
-      onReady()
-      resolve({ code, signal })
-    }),
-  )
-  return { child, told, ended }
-}
-
-async function trainToTheEnd(options: Train): Promise<void> {
-  const { told, ended } = train(options)
-  expect({ ...(await ended), stderr: told.stderr }).toEqual({ code: 0, signal: null, stderr: '' })
-}
-
-/** Every file of a zoo by its path, but for the ledgers, whose lines stand in the order of their ends. */
-function filesOf(zoo: string): Record<string, string> {
-  const names = readdirSync(zoo, { recursive: true, withFileTypes: true })
-    .filter(entry => entry.isFile() && !entry.name.startsWith('ledger'))
-    .map(entry => join(entry.parentPath, entry.name))
-  return Object.fromEntries(
-    names.sort().map(name => [name.slice(zoo.length + 1), readFileSync(name).toString('base64')]),
-  )
-}
-
-/** The last line of every network, without what depends on how the work was done. */
-function ledgerOf(zoo: string): unknown[] {
-  const lines = readdirSync(zoo)
-    .filter(name => name.startsWith('ledger'))
-    .flatMap(name => readFileSync(join(zoo, name), 'utf8').trim().split('\n'))
-  const records = new Map(
-    lines.map(line => {
-      const { seconds: _s, attempt: _a, check: _c, ...record } = JSON.parse(line)
-      return [`${record.class}_${record.index}`, record]
-    }),
-  )
-  return [...records.keys()].sort().map(name => records.get(name))
-}
-
-function expectEqualZoos(zoo: string, undisturbed: string): void {
-  expect(Object.keys(filesOf(zoo))).toEqual(Object.keys(filesOf(undisturbed)))
-  const [files, wanted] = [filesOf(zoo), filesOf(undisturbed)]
-  expect(Object.keys(wanted).filter(name => files[name] !== wanted[name])).toEqual([])
-  expect(ledgerOf(zoo)).toEqual(ledgerOf(undisturbed))
-}
-
+const [engine = 'wasm'] = engines
 let folder: string
-const undisturbed = (engine: string) => join(folder, `undisturbed ${engine}`)
+let undisturbed: string
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'weightzoo-torture-'))
-  for (const engine of engines) {
-    await trainToTheEnd({ out: undisturbed(engine), perClass: NETWORKS_PER_CLASS, engine })
-  }
+  undisturbed = join(folder, 'undisturbed')
+  await trainToTheEnd({ out: undisturbed, perClass: NETWORKS_PER_CLASS, engine })
 }, TIMEOUT)
 
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-describe.each(engines)('%s', engine => {
+const disturbances = engines.flatMap(engine => KINDS.map(kind => ({ engine, ...kind })))
+describe.each(disturbances)('$engine, $kind', ({ engine, kind, options, kills: wanted }) => {
   it(
-    `survives ${KILLS} kills at random instants`,
+    `survives ${wanted} kills at random instants`,
     async () => {
-      const random = new RandomStream(SEED, 'kills', engine)
-      const out = join(folder, `killed ${engine}`)
+      const random = new RandomStream(SEED, 'kills', engine, kind)
+      const [alone, out] = [`${kind} undisturbed ${engine}`, `${kind} killed ${engine}`].map(name =>
+        join(folder, name),
+      ) as [string, string]
+      const whole = { ...options, perClass: NETWORKS_PER_CLASS, engine }
+      await trainToTheEnd({ ...whole, out: alone })
       const stages: Record<string, number> = {}
       let span = 1000
-      for (let kills = 0; kills < KILLS; ) {
+      for (let kills = 0; kills < wanted; ) {
         // The zoo grows a little with every kill, so that starting, training and compiling are hit alike.
-        const perClass = Math.ceil((NETWORKS_PER_CLASS * (kills + 1)) / KILLS)
-        const { child, told, ended } = train({ out, perClass, engine })
+        const perClass = Math.ceil((NETWORKS_PER_CLASS * (kills + 1)) / wanted)
+        const { child, told, ended } = train({ ...whole, out, perClass })
         await told.ready
         await sleep(random.uniform() * span)
         child.kill('SIGKILL')
@@ -128,18 +74,16 @@ describe.each(engines)('%s', engine => {
         }
         span *= signal === 'SIGKILL' ? 1.1 : 0.9
       }
-      await trainToTheEnd({ out, perClass: NETWORKS_PER_CLASS, engine })
-      expectEqualZoos(out, undisturbed(engine))
+      await trainToTheEnd({ ...whole, out })
+      await expectEqualZoos(out, alone)
       expect((await verifyZoo(out)).findings).toEqual([])
       say(
-        `${engine}: ${KILLS} kills (${JSON.stringify(stages)}), ${2 * NETWORKS_PER_CLASS} networks, all files equal`,
+        `${engine}, ${kind}: ${wanted} kills (${JSON.stringify(stages)}), ${2 * NETWORKS_PER_CLASS} networks, all files equal`,
       )
     },
     TIMEOUT,
   )
 })
-
-const [engine = 'wasm'] = engines
 
 describe('two processes', () => {
   it(
@@ -171,7 +115,7 @@ describe('two processes', () => {
       trainToTheEnd({ out, perClass: NETWORKS_PER_CLASS, engine, shard: { number, of: 3 } }),
     )
     await Promise.all(shards)
-    expectEqualZoos(out, undisturbed(engine))
+    await expectEqualZoos(out, undisturbed)
     say(`${shards.length} shards at the same time, all files equal`)
   })
 
@@ -230,7 +174,7 @@ describe('the output directory', () => {
       onTestFinished(() => {
         execFileSync('umount', [out])
       })
-      const whole = execFileSync('du', ['-sb', undisturbed(engine)])
+      const whole = execFileSync('du', ['-sb', undisturbed])
       const bytes = Number.parseInt(String(whole), 10) + 400_000
       const steps = LONG ? 40 : 4
       let failures = 0
@@ -248,7 +192,7 @@ describe('the output directory', () => {
       execFileSync('mount', ['-o', 'remount,size=1g', out])
       await trainToTheEnd({ out, perClass: NETWORKS_PER_CLASS, engine })
       expect(failures).toBeGreaterThan(0)
-      expectEqualZoos(out, undisturbed(engine))
+      await expectEqualZoos(out, undisturbed)
       say(`disk full at ${failures} of ${steps} sizes (${[...lines].join(', ')}), all files equal afterwards`)
     },
     TIMEOUT,
@@ -259,7 +203,7 @@ describe('damage', () => {
   it(
     `of ${FLIPS} kinds, at random offsets of every file in turn, is named`,
     async () => {
-      const zoo = undisturbed(engine)
+      const zoo = undisturbed
       const random = new RandomStream(SEED, 'flips')
       const files = Object.keys(filesOf(zoo)).concat('ledger.jsonl')
       // Of many model files a few are enough; every other file has its turns.
@@ -317,7 +261,7 @@ describe('damage', () => {
       }
       expect((await verifyZoo(out)).findings).not.toEqual([])
       await trainToTheEnd({ out, perClass: NETWORKS_PER_CLASS, engine })
-      expectEqualZoos(out, undisturbed(engine))
+      await expectEqualZoos(out, undisturbed)
       expect((await verifyZoo(out)).findings).toEqual([])
     },
     TIMEOUT,

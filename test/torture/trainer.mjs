@@ -1,9 +1,9 @@
 // Trains a small zoo in a process of its own, to be killed: node trainer.mjs '{"out":"zoo","perClass":3,...}'
-// Prints the stage it is in, a line each; an error is one line on stderr.
+// Prints the stage it is in and `network <name>` for each that is finished, a line each; an error is one line on stderr.
 import { generateImages, trainZoo } from '../../dist/index.js'
 
 const images = generateImages({ classes: 10, trainPerClass: 30, validationPerClass: 8, seed: 3 })
-const { shard, ...options } = JSON.parse(process.argv[2])
+const options = JSON.parse(process.argv[2])
 console.log('ready')
 try {
   let last
@@ -14,11 +14,11 @@ try {
     batchSize: 64,
     seed: 7,
     concurrency: 2,
-    ...(shard && { shard }),
     ...options,
-    onProgress: ({ stage }) => {
+    onProgress: ({ stage, network }) => {
       if (stage !== last) console.log(stage)
       last = stage
+      if (network) console.log(`network ${network.class}_${network.index}`)
     },
   })
   console.log(`finished ${zoo.networks.length}`)
