@@ -60,7 +60,8 @@ export async function ensureCompiled(
   options: CompileOptions,
   thorough = false,
 ): Promise<readonly NetworkRecord[]> {
-  if (await isCompiled(zoo, thorough)) return zoo.allNetworks
+  // Thoroughly, it is done in turn in any case: the lock that a dead process left goes away with it.
+  if (!thorough && (await isCompiled(zoo, false))) return zoo.allNetworks
   return inTurn(zoo.path, options, async () => {
     // The directory may have grown since `zoo` was opened; a file of fewer networks must not replace one of more.
     const present = await openZoo(zoo.path)

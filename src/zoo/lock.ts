@@ -89,10 +89,15 @@ interface Held {
  * dead one is replaced under a lock of its own, so that of several processes that find it dead one gets it.
  */
 async function acquire(path: string): Promise<{ token: string } | Held> {
+  // Who waits for a process of this machine writes nothing meanwhile.
+  const there = await readLock(path).catch(() => undefined)
+  if (there?.owner && isRunning(there.owner)) return there
   const token = randomBytes(8).toString('hex')
   const candidate = temporaryName(`${path}.${token}`)
   try {
-    await writeFile(candidate, JSON.stringify({ ...thisProcess(), token } satisfies Owner), { flag: 'wx' })
+    const owner: Owner = { ...thisProcess(), token }
+    // On the disk before it is linked: of a lock that a power failure left empty nobody could tell whose it is.
+    await writeFile(candidate, JSON.stringify(owner), { flag: 'wx', flush: true })
     if (await claim(candidate, path)) return { token }
     const held = await readLock(path)
     if (!held) return acquire(path)
@@ -129,7 +134,7 @@ async function claim(candidate: string, path: string): Promise<boolean> {
   }
   // A file system without links (FAT, some network shares).
   try {
-    await writeFile(path, await readFile(candidate), { flag: 'wx' })
+    await writeFile(path, await readFile(candidate), { flag: 'wx', flush: true })
     return true
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false

@@ -265,8 +265,13 @@ describe('trainZoo refuses', () => {
 
     const { pid } = spawnSync(process.execPath, ['-e', ''])
     const other = await temporaryFolder()
-    await writeFile(join(other, 'zoo.lock'), JSON.stringify({ pid, host: hostname() }))
+    const dead = JSON.stringify({ pid, host: hostname() })
+    await writeFile(join(other, 'zoo.lock'), dead)
     expect((await trainSmallZoo(other)).networks).toHaveLength(4)
+    expect(readdirSync(other).filter(name => name.includes('lock'))).toEqual([])
+    // Of a process that died after compiling, so that nothing is left to compile.
+    await writeFile(join(other, 'compile.lock'), dead)
+    await trainSmallZoo(other)
     expect(readdirSync(other).filter(name => name.includes('lock'))).toEqual([])
   })
 
