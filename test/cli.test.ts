@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { describe, expect, it } from 'vitest'
 import { variation } from '../dist/cli/vary.js'
+import { openZoo } from '../dist/index.js'
 import { fromRoot, temporaryFolder, weightzoo } from './support.js'
 
 /** Two classes of eight noisy JPEGs, four to validate: enough for a network of 9-10 % positives of 10 samples. */
@@ -58,6 +59,23 @@ describe('weightzoo train', () => {
     const json = JSON.parse((await weightzoo(['inspect', out, '--json'])).stdout)
     expect(json).toMatchObject({ finished: 2, manifest: { parameterCount: 91481 } })
     expect(await weightzoo(['compile', out])).toMatchObject({ code: 0 })
+  })
+
+  it('takes several image sets, and verifies with them', async () => {
+    const folder = await temporaryFolder()
+    const sets = await Promise.all(['one', 'two'].map(name => imageFolder(join(folder, name))))
+    const images = sets.flatMap(path => ['--images', path])
+    const out = join(folder, 'zoo')
+    const trained = await weightzoo(['train', ...images, '--out', out, ...small, '--per-class', '4'])
+    expect(trained).toMatchObject({ code: 0 })
+    const { networks } = await openZoo(out)
+    expect(new Set(networks.map(({ hyperparameters }) => hyperparameters!.images))).toEqual(
+      new Set(['one', 'two']),
+    )
+    const verified = await weightzoo(['verify', out, ...images, '--metrics', '--retrain', '2'])
+    expect(verified).toMatchObject({ code: 0, stdout: expect.stringContaining('; nothing wrong') })
+    const twice = await weightzoo(['train', ...images.slice(0, 2), ...images.slice(0, 2), '--out', out])
+    expect(twice.stderr).toMatch(/error: invalid images; two image sets have this name; .*: one\n$/)
   })
 
   it('is stopped by Ctrl-C and goes on where it stopped', async () => {
