@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { type FailureRecord, openZoo, summarize, type ZooManifest } from '../index.js'
+import { contentLines, contentsOf } from './contents.js'
 import { wholeNumber } from './flags.js'
 import { count, metricsTable } from './output.js'
 
@@ -30,10 +31,10 @@ async function inspect(
   }
   const { manifest, networks, failures } = zoo
   const summary = summarize(zoo)
+  const contents = contentsOf(zoo)
   if (json) {
-    console.log(
-      JSON.stringify({ path: resolve(path), manifest, finished: networks.length, failures, summary }),
-    )
+    const finished = networks.length
+    console.log(JSON.stringify({ path: resolve(path), manifest, finished, failures, ...contents, summary }))
     return
   }
   const { plan, parameterCount } = manifest
@@ -45,6 +46,7 @@ async function inspect(
       `networks      ${count(networks.length)} of ${count(planned)} planned, ${count(failures.length)} failed, ${hours.toFixed(2)} core-hours`,
       `architecture  ${zoo.architecture.name}, ${count(parameterCount)} parameters`,
       ...originLines(manifest),
+      ...contentLines(contents, networks.length),
     ].join('\n'),
   )
   if (networks.length > 0) console.log(`\n${metricsTable(summary)}`)
@@ -76,14 +78,17 @@ function kindOf({ class: name, index, reason }: FailureRecord): string {
 }
 
 /** How the networks came to be. */
-function originLines({ imported, recipe, images, arithmetic }: ZooManifest): string[] {
+function originLines({ imported, recipe, images, imageSets, arithmetic }: ZooManifest): string[] {
   if (imported) {
     const { source, layout, warning } = imported
     return [`imported      ${layout} of ${source}`, ...(warning ? [`warning       ${warning}`] : [])]
   }
   const { kind, ...settings } = recipe.optimizer
   return [
-    `images        ${images.name}: ${count(images.train)} to train on, ${count(images.validation)} to validate, ${images.shape.join('x')}, ${images.fingerprint.slice(0, 12)}`,
+    ...(imageSets ?? [images]).map(
+      ({ name, train, validation, shape, fingerprint }) =>
+        `images        ${name}: ${count(train)} to train on, ${count(validation)} to validate, ${shape.join('x')}, ${fingerprint.slice(0, 12)}`,
+    ),
     `recipe        ${recipe.epochs} epochs, batch ${recipe.batchSize}, ${kind} ${JSON.stringify(settings)}, ${count(recipe.samplesPerNetwork)} samples, ${recipe.positiveFraction.join(' to ')} positive, keep ${recipe.keep}, seed ${recipe.seed}`,
     `arithmetic    ${arithmetic}`,
   ]

@@ -1,6 +1,13 @@
 import { type Command, Option } from 'commander'
-import { flattenModelwise, openZoo, type WeightMatrix, type Zoo } from '../index.js'
-import { interruptSignal, list, share, wholeNumber } from './flags.js'
+import {
+  flattenModelwise,
+  type NetworkPart,
+  openZoo,
+  type WeightMatrix,
+  withWeightSummaries,
+  type Zoo,
+} from '../index.js'
+import { interruptSignal, list, positiveNumber, share, wholeNumber } from './flags.js'
 import { count, type StatusLine } from './output.js'
 
 /** Flags of every command that takes some of a zoo's networks; see `Zoo.select`. */
@@ -12,6 +19,9 @@ export interface SelectionFlags {
   maxAccuracy?: number
   minF1?: number
   minAuc?: number
+  finite?: boolean
+  maxAbsWeight?: number
+  split?: NetworkPart
   perClass?: number
 }
 
@@ -23,13 +33,30 @@ export function withSelectionFlags(command: Command): Command {
     .option('--max-accuracy <x>', 'networks of at most this accuracy', share)
     .option('--min-f1 <x>', 'networks of at least this F1 score', share)
     .option('--min-auc <x>', 'networks of at least this AUC', share)
+    .option('--finite', 'networks all of whose weights are finite')
+    .option('--max-abs-weight <x>', 'networks without a larger weight, whatever its sign', positiveNumber)
+    .addOption(
+      new Option('--split <part>', "networks of this part of the zoo's own split").choices([
+        'train',
+        'validation',
+        'test',
+      ]),
+    )
     .option('--per-class <n>', 'at most this many networks of each class, the first ones', wholeNumber(1))
 }
 
 /** Opens a zoo and selects the networks asked for. */
 export async function openSelected(path: string, flags: SelectionFlags): Promise<Zoo> {
-  const { class: one, classes = one, minAccuracy, maxAccuracy, minF1, minAuc, perClass } = flags
-  return (await openZoo(path)).select({ class: classes, minAccuracy, maxAccuracy, minF1, minAuc, perClass })
+  const { class: one, classes = one, split, finite, maxAbsWeight } = flags
+  const { minAccuracy, maxAccuracy, minF1, minAuc, perClass } = flags
+  const zoo = await openZoo(path)
+  // Older and imported zoos lack summaries, which takes reading all their weights.
+  const summarized = finite || maxAbsWeight !== undefined ? await withWeightSummaries(zoo) : zoo
+  return summarized.select({
+    class: classes,
+    ...{ minAccuracy, maxAccuracy, minF1, minAuc, finite, maxAbsWeight, perClass },
+    where: split && (network => zoo.partOf(network) === split),
+  })
 }
 
 /** The weights of the networks asked for; the zoo is compiled where that is due. */

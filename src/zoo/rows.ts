@@ -253,7 +253,7 @@ export function notFinite(rows: Rows, row: number, values: Float32Array): ZooErr
   const where = entry ? `${entry.layer} ${entry.part}, number ${at - entry.offset}` : `column ${at}`
   return new ZooError(
     'option',
-    `${name} has a weight that is not finite (${where}); leave the network out with zoo.select({ where }): ${value}`,
+    `${name} has a weight that is not finite (${where}); leave the network out with zoo.select({ finite: true }), --finite: ${value}`,
     { name, value },
   )
 }

@@ -80,7 +80,7 @@ describe('GaussianNaiveBayes', () => {
       rows.names,
     )
     const message =
-      'class2_1 has a weight that is not finite (column 7); leave the network out with zoo.select({ where }): NaN'
+      'class2_1 has a weight that is not finite (column 7); leave the network out with zoo.select({ finite: true }), --finite: NaN'
     await expect(bayes.predict(broken)).rejects.toThrow(message)
     await expect(bayes.fit(broken, rows.labels)).rejects.toThrow(message)
     await expect(bayes.fit(arrayRows(new Float32Array(4), 2), [0, 1])).rejects.toThrow('does not vary')

@@ -195,7 +195,7 @@ describe('MlpClassifier', () => {
     values[5 * 12 + 7] = Number.NaN
     const broken = arrayRows(values, 12, data.names)
     const message =
-      'class2_1 has a weight that is not finite (column 7); leave the network out with zoo.select({ where }): NaN'
+      'class2_1 has a weight that is not finite (column 7); leave the network out with zoo.select({ finite: true }), --finite: NaN'
     await expect(mlp.fit(broken, data.labels)).rejects.toThrow(message)
     await expect(fitted({ standardize: false }, { ...data, ...broken })).rejects.toThrow(message)
     await mlp.fit(data, data.labels)

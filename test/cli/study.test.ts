@@ -1,10 +1,14 @@
 import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { layerDivergence, openZoo, weightDistributions } from '../../dist/index.js'
-import { fromRoot, trainSmallZoo, weightzoo } from '../support.js'
+import { digestFile, weightsHash } from '../../dist/zoo/files.js'
+import { LedgerWriter } from '../../dist/zoo/ledger.js'
+import { writeModelFile } from '../../dist/zoo/model-file.js'
+import { fromRoot, temporaryFolder, trainSmallZoo, weightzoo } from '../support.js'
 
 let path: string
 beforeAll(async () => {
@@ -49,6 +53,61 @@ describe('weightzoo stats', () => {
       stdout: '',
       stderr: 'error: invalid networks; a divergence needs at least two a class; stripes has: 1\n',
     })
+  })
+})
+
+describe('flags that select networks', () => {
+  /** How many networks `stats` takes. */
+  async function selected(zoo: string, ...flags: string[]): Promise<number> {
+    const { code, stdout, stderr } = await weightzoo(['stats', zoo, '--quiet', ...flags])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    return Number.parseInt(stdout, 10)
+  }
+
+  it('leave out networks whose weights are not finite, with and without summaries in the ledger', async () => {
+    const broken = await temporaryFolder()
+    const zoo = await trainSmallZoo(broken, { perClass: 3 })
+    const { class: name, index, weightSummary: _, ...record } = zoo.networks[1]!
+    const weights = await zoo.weights(name, index)
+    weights[7] = Number.NaN
+    const sha256 = weightsHash(weights)
+    const model = join(broken, 'models', `${name}_${index}.weights.h5`)
+    await writeModelFile(model, zoo.architecture, weights, { class: name, index, seed: 7, sha256 })
+    const { sha256: fileSha256 } = await digestFile(model)
+    const ledger = await LedgerWriter.open(broken)
+    await ledger.append({ ...record, class: name, index, attempt: 2, sha256, fileSha256 })
+    await ledger.close()
+    const refused = await weightzoo(['stats', broken, '--quiet'])
+    expect(refused.stderr).toMatch(/^error: stripes_1 has a weight that is not finite .*--finite: NaN\n$/)
+    expect(await selected(broken, '--finite')).toBe(5)
+  })
+
+  it('take networks by their largest weight, or of a part of the split', async () => {
+    const zoo = await openZoo(path)
+    const largest = zoo.networks.map(({ weightSummary }) => Math.max(-weightSummary!.min, weightSummary!.max))
+    const [, , third] = largest.sort((a, b) => a - b)
+    expect(await selected(path, '--max-abs-weight', String(third))).toBe(3)
+    const train = zoo.split('train')
+    expect(train.networks.length).toBeLessThan(12)
+    expect(await selected(path, '--split', 'train')).toBe(train.networks.length)
+    const two = train.select({ perClass: 2 })
+    expect(await selected(path, '--split', 'train', '--per-class', '2')).toBe(two.networks.length)
+    const args = ['export', path, '--format', 'csv', '--split', 'train', '--per-class', '2', '--finite']
+    const out = join(await temporaryFolder(), 'train')
+    expect((await weightzoo([...args, '--out', out])).code).toBe(0)
+    const lines = readFileSync(join(out, 'metadata.csv'), 'utf8').trimEnd().split('\n').slice(1)
+    expect(lines.map(line => line.split(',')[0])).toEqual(two.networks.map(n => `${n.class}_${n.index}`))
+  })
+
+  it.each([
+    [['--split', 'tset'], "argument 'tset' is invalid. Allowed choices are train, validation, test."],
+    [['--max-abs-weight', '0'], 'needs a number above 0.'],
+    [['--max-abs-weight', '1e-9'], 'the selection is empty'],
+  ])('refuse %j in one line', async (flags, message) => {
+    const { code, stderr } = await weightzoo(['classify', path, '--quiet', ...flags])
+    expect(stderr).toContain(message)
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1)
+    expect(code).not.toBe(0)
   })
 })
 
