@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { reasonOf, ZooError } from '../errors.js'
-import { placeTag } from './process-identity.js'
+import { type ProcessIdentity, placeTag } from './process-identity.js'
 
 /** Names of what a zoo directory holds. */
 export const ZOO_FILES = {
@@ -84,6 +84,21 @@ const ABANDONED = 10 * 60_000
 /** Whether a file name is that of an unfinished file. */
 export function isTemporary(name: string): boolean {
   return TEMPORARY.test(name)
+}
+
+/** Paths of all unfinished files in a zoo directory. */
+export async function temporaryFiles(zooPath: string): Promise<string[]> {
+  const folders = [zooPath, join(zooPath, ZOO_FILES.models), join(zooPath, ZOO_FILES.checkpoints)]
+  const lists = folders.map(async folder => {
+    const names: string[] = await readdir(folder).catch(() => [])
+    return names.filter(isTemporary).map(name => join(folder, name))
+  })
+  return (await Promise.all(lists)).flat()
+}
+
+/** Whether a process, of whatever machine, was writing an unfinished file. */
+export function isTemporaryOf(path: string, owner: ProcessIdentity): boolean {
+  return path.endsWith(`.${placeTag(owner)}-${owner.pid}.tmp`)
 }
 
 /** Whether a crash left an unfinished file: its process has ended, or nobody has written to it for long. */

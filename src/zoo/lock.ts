@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { link, open, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { link, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { reasonOf, ZooError } from '../errors.js'
-import { temporaryName, ZOO_FILES } from './files.js'
+import { isTemporaryOf, temporaryFiles, temporaryName, ZOO_FILES } from './files.js'
 import { isRunning, type ProcessIdentity, thisProcess } from './process-identity.js'
 
 /** Milliseconds between two signs of life of who holds a lock. */
@@ -110,6 +110,7 @@ async function acquire(path: string): Promise<{ token: string } | Held> {
       const present = await readLock(path)
       if (!present || present.owner?.token !== held.owner?.token || !isDead(present, now)) return held
       await rename(candidate, path)
+      if (present.owner) await removeUnfinishedOf(present.owner, dirname(path))
       return { token }
     } finally {
       await rm(`${path}.takeover`, { force: true })
@@ -120,6 +121,12 @@ async function acquire(path: string): Promise<{ token: string } | Held> {
   } finally {
     await rm(candidate, { force: true }).catch(() => {})
   }
+}
+
+/** Of a process on another machine, or before a reboot, only its lock says that it is dead. */
+async function removeUnfinishedOf(owner: Owner, zooPath: string): Promise<void> {
+  for (const path of await temporaryFiles(zooPath))
+    if (isTemporaryOf(path, owner)) await rm(path, { force: true }).catch(() => {})
 }
 
 /** Makes the lock unless there is one. */
@@ -175,11 +182,20 @@ function parseOwner(text: string): Owner | undefined {
   }
 }
 
+/** Writes what stands there already: the time is then the file system's; `utimes` could only give this machine's. */
+async function touch(path: string): Promise<void> {
+  const handle = await open(path, 'r+')
+  try {
+    await handle.write('{', 0)
+  } finally {
+    await handle.close()
+  }
+}
+
 function hold(zooPath: string, path: string, token: string): Lock {
   const present = () => readLock(path).catch(() => undefined)
   const heartbeat = setInterval(async () => {
-    const now = new Date()
-    if ((await present())?.owner?.token === token) await utimes(path, now, now).catch(() => {})
+    if ((await present())?.owner?.token === token) await touch(path).catch(() => {})
   }, HEARTBEAT).unref()
   return {
     async check() {

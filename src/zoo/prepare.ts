@@ -1,4 +1,4 @@
-import { readdir, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describeArchitecture } from '../architecture/architecture.js'
 import { reasonOf, ZooError } from '../errors.js'
@@ -7,7 +7,7 @@ import { invalidOption } from '../options.js'
 import { resolveCheckpoints } from '../training/checkpoints.js'
 import type { Engine } from '../training/engine.js'
 import type { Recipe } from '../training/recipe.js'
-import { isAbandoned, isTemporary, makeFolder, ZOO_FILES } from './files.js'
+import { isAbandoned, makeFolder, temporaryFiles, ZOO_FILES } from './files.js'
 import { ledgerFiles } from './ledger.js'
 import { lockDirectory, withLock } from './lock.js'
 import {
@@ -157,11 +157,5 @@ async function raiseFormat(out: string, manifest: TrainedZooManifest, shard?: Sh
 
 /** Files that a crash left half-written; nothing reads them. Those of processes at work stay. */
 export async function removeUnfinished(out: string): Promise<void> {
-  for (const folder of [out, join(out, ZOO_FILES.models), join(out, ZOO_FILES.checkpoints)]) {
-    const names = await readdir(folder).catch(() => [])
-    for (const name of names.filter(isTemporary)) {
-      const path = join(folder, name)
-      if (await isAbandoned(path)) await rm(path, { force: true })
-    }
-  }
+  for (const path of await temporaryFiles(out)) if (await isAbandoned(path)) await rm(path, { force: true })
 }

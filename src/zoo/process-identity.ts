@@ -29,10 +29,12 @@ export function isRunning({ pid, host, started, place }: ProcessIdentity): boole
   return started === undefined || startOf(pid) === started
 }
 
-/** A few letters that stand for this machine's place in file names. */
-export function placeTag(): string {
+/** A few letters that stand in file names for where a process runs. */
+export function placeTag(
+  { host, place }: Pick<ProcessIdentity, 'host' | 'place'> = { host: hostname(), place: placeHere() },
+): string {
   return createHash('sha256')
-    .update(`${hostname()} ${placeHere() ?? ''}`)
+    .update(`${host} ${place ?? ''}`)
     .digest('hex')
     .slice(0, 8)
 }

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
-import { appendFile, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { appendFile, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs-core'
@@ -15,6 +15,7 @@ import {
   trainZoo,
   verifyZoo,
 } from '../../dist/index.js'
+import { placeTag } from '../../dist/zoo/process-identity.js'
 import { smallImages, temporaryFolder, trainSmallZoo } from '../support.js'
 
 /** Every file of a zoo that must not depend on how the work was done. */
@@ -104,6 +105,23 @@ describe('trainZoo', () => {
     await trainSmallZoo(out)
     await trainSmallZoo(join(folder, 'undisturbed'))
     expect(bytesOf(out)).toEqual(bytesOf(join(folder, 'undisturbed')))
+  })
+
+  it('removes what a dead process on another machine left half-written, with its lock', async () => {
+    const out = await temporaryFolder()
+    await trainSmallZoo(out)
+    const owner = { pid: 4711, host: 'elsewhere', place: 'its boot', token: '00ff' }
+    const unfinished = (pid: number) =>
+      join(out, 'models', `checks_0.weights.h5.${placeTag(owner)}-${pid}.tmp`)
+    await writeFile(unfinished(4711), '')
+    await writeFile(unfinished(4712), '')
+    const lock = join(out, 'zoo.lock')
+    await writeFile(lock, JSON.stringify(owner))
+    const longAgo = Date.now() / 1000 - 180
+    await utimes(lock, longAgo, longAgo)
+    await trainSmallZoo(out)
+    expect(existsSync(unfinished(4711))).toBe(false)
+    expect(existsSync(unfinished(4712))).toBe(true)
   })
 
   it('varies hyperparameters: recorded, and equal bytes however the work was done', async () => {
