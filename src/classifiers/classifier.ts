@@ -6,6 +6,8 @@ export interface FitControl {
   /** Called now and then with what is done of the whole: rows for Naive Bayes, epochs for the MLP. */
   onProgress?: ((done: number, total: number) => void) | undefined
   signal?: AbortSignal | undefined
+  /** Names by label, for messages. */
+  classNames?: readonly string[] | undefined
 }
 
 /**

@@ -15,7 +15,9 @@ import {
 } from './splits.js'
 
 /** Options of {@link evaluate}. */
-export interface EvaluateOptions extends Omit<SplitOptions, 'classNames'>, FitControl {
+export interface EvaluateOptions
+  extends Omit<SplitOptions, 'classNames'>,
+    Pick<FitControl, 'onProgress' | 'signal'> {
   /** A split made elsewhere, in place of `testShare` and `seed`. */
   split?: Split
 }
@@ -149,7 +151,8 @@ async function fitAndPredict(
   control: FitControl,
 ) {
   const trainLabels = pick(data.labels, train)
-  await classifier.fit(subsetRows(data, train), trainLabels, control)
+  const { classNames } = data
+  await classifier.fit(subsetRows(data, train), trainLabels, { ...control, classNames })
   const predicted = await classifier.predict(subsetRows(data, test))
   return { train: trainLabels, predicted }
 }

@@ -119,15 +119,19 @@ export class MlpClassifier implements Classifier {
   }
 
   /**
-   * @throws ZooError `option` for fewer than two classes, a class of one network (one is needed for validation), labels
+   * @throws ZooError `option` for fewer than two classes, a class of one row (it takes a second one to validate with), labels
    *   that do not fit the rows, NaN (naming the row); `engine` for a backend that cannot be used; `interrupted`.
    */
-  async fit(rows: Rows, labels: ArrayLike<number>, { onProgress, signal }: FitControl = {}): Promise<this> {
+  async fit(rows: Rows, labels: ArrayLike<number>, control: FitControl = {}): Promise<this> {
+    const { onProgress, signal, classNames } = control
     this.fitted = undefined
     const classes = trainingClasses(rows, labels)
     const targets = Int32Array.from({ length: labels.length }, (_, row) => classes.indexOf(labels[row]!))
     const { options } = this
-    const { train, test: validation } = this.validationSplit(targets)
+    const { train, test: validation } = this.validationSplit(
+      targets,
+      Array.from(classes, label => classNames?.[label] ?? String(label)),
+    )
     const data: TrainingData = {
       rows: heldIfSmall(rows),
       targets,
@@ -191,9 +195,15 @@ export class MlpClassifier implements Classifier {
     })
   }
 
-  private validationSplit(targets: Int32Array) {
+  private validationSplit(targets: Int32Array, names: readonly string[]) {
     const { validationShare, seed } = this.options
     if (validationShare === 0) return { train: Uint32Array.from(targets.keys()), test: new Uint32Array(0) }
+    const lone = names.find((_, target) => targets.indexOf(target) === targets.lastIndexOf(target))
+    if (lone !== undefined) {
+      const why =
+        'each class needs a second training row to choose the epoch by (validationShare: 0 for none); '
+      throw invalidOption('labels', 1, `${why}${lone} has`)
+    }
     return splitByClass(targets, validationShare, label => new RandomStream(seed, 'mlp', 'validation', label))
   }
 

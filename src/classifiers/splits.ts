@@ -44,12 +44,17 @@ export function splitByClass(
   const train: number[] = []
   const test: number[] = []
   for (const [label, members] of membersByClass(labels, 2, classNames)) {
-    const tested = Math.min(Math.max(1, Math.round(testShare * members.length)), members.length - 1)
+    const tested = testedOf(members.length, testShare)
     streamOf(label).shuffle(members)
     test.push(...members.slice(0, tested))
     train.push(...members.slice(tested))
   }
   return { train: ascending(train), test: ascending(test) }
+}
+
+/** How many of a class's rows the test part takes: at least one, and not all. */
+export function testedOf(rows: number, testShare: number): number {
+  return Math.min(Math.max(1, Math.round(testShare * rows)), rows - 1)
 }
 
 /** Options of {@link kFold}. */
@@ -125,7 +130,7 @@ function membersByClass(
       throw invalidOption(
         'labels',
         length,
-        `a split needs at least ${least} networks of each class, ${nameOf(label)} has`,
+        `a split needs at least ${least} networks of each class (train more, or leave the class out), ${nameOf(label)} has`,
       )
     }
   }

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { testedOf } from '../classifiers/splits.js'
 import {
   type Classifier,
   crossValidate,
@@ -15,6 +16,7 @@ import {
   weightStatistics,
   withPreprocessing,
   type Zoo,
+  ZooError,
 } from '../index.js'
 import { interruptSignal, list, wholeNumber } from './flags.js'
 import { alignColumns, count, duration, StatusLine } from './output.js'
@@ -90,12 +92,36 @@ async function classify(path: string, flags: ClassifyFlags): Promise<void> {
   const status = new StatusLine(quiet)
   const { zoo, rows } = await openSelectedRows(path, flags, status)
   try {
+    checkEnough(zoo, flags)
     const results = await resultsOf(zoo, rows, flags, status)
     status.end()
     console.log(json ? JSON.stringify(results) : textOf(results, flags))
   } finally {
     rows.close()
   }
+}
+
+/** Looks for classes of too few networks before hours of work end in that. */
+function checkEnough({ classNames, networks }: Zoo, { classifiers, folds, testShare }: ClassifyFlags): void {
+  const others = folds ?? 2
+  const all = classifiers.includes('mlp') ? neededForMlp(folds, testShare) : others
+  for (const name of classNames) {
+    const count = networks.filter(network => network.class === name).length
+    if (count === 0 || count >= all) continue
+    const what = `classifying${folds ? ` over ${folds} folds` : ''}${all > others ? ' with mlp' : ''}`
+    const todo = `train more, or leave the class out with --classes${count >= others ? ', or mlp with --classifiers' : ''}`
+    const message = `${what} needs at least ${all} networks of each class, ${name} has ${count}; ${todo}`
+    throw new ZooError('option', message, { name: 'networks', value: count })
+  }
+}
+
+/** How many networks of a class leave two to learn from, of which the MLP holds one out. */
+function neededForMlp(folds: number | undefined, testShare: number): number {
+  if (folds) return folds === 2 ? 4 : folds
+  // Rounding the share decides between neighbours of this.
+  let count = Math.max(3, Math.floor(1.5 / (1 - testShare)))
+  while (count - testedOf(count, testShare) < 2) count++
+  return count
 }
 
 async function resultsOf(

@@ -87,7 +87,7 @@ describe('stratifiedSplit', () => {
   it('refuses what cannot be split', () => {
     const classNames = ['church', 'tench']
     expect(() => stratifiedSplit([0, 0, 1], { classNames })).toThrow(
-      'invalid labels; a split needs at least 2 networks of each class, tench has: 1',
+      'invalid labels; a split needs at least 2 networks of each class (train more, or leave the class out), tench has: 1',
     )
     expect(() => stratifiedSplit([0, 0], { classNames })).toThrow(
       'invalid labels; needs at least two classes, has: ["church"]',
@@ -106,7 +106,7 @@ describe('kFold', () => {
       expect(train.length + test.length).toBe(63)
       for (const count of Object.values(counts(labels, test))) expect([5, 6]).toContain(count)
     }
-    expect(() => kFold(labels, { folds: 22 })).toThrow('at least 22 networks of each class, 0 has: 21')
+    expect(() => kFold(labels, { folds: 22 })).toThrow(/at least 22 networks of each class .*, 0 has: 21$/)
   })
 })
 
@@ -298,6 +298,6 @@ describe('on a zoo', () => {
     ).rejects.toThrow('invalid labels; needs at least two classes, has: ["checks"]')
     await expect(
       evaluate(new GaussianNaiveBayes(), await flattenModelwise(zoo.select({ perClass: 1 }))),
-    ).rejects.toThrow('a split needs at least 2 networks of each class, stripes has: 1')
+    ).rejects.toThrow(/at least 2 networks of each class .*, stripes has: 1$/)
   })
 })

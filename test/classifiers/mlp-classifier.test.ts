@@ -188,9 +188,7 @@ describe('MlpClassifier', () => {
     await expect(mlp.predict(data)).rejects.toThrow('call fit() before predict(): MlpClassifier')
     await expect(mlp.fit(data, new Int32Array(12))).rejects.toThrow('needs at least two classes, has: [0]')
     await expect(mlp.fit(data, [1, 2])).rejects.toThrow('needs one for each of the 12 rows: 2')
-    await expect(mlp.fit(subsetRows(data, [0, 1, 3]), [0, 1, 0])).rejects.toThrow(
-      'a split needs at least 2 networks',
-    )
+    await expect(mlp.fit(subsetRows(data, [0, 1, 3]), [0, 1, 0])).rejects.toThrow('; 1 has: 1')
     const values = data.rows(0, 12).slice()
     values[5 * 12 + 7] = Number.NaN
     const broken = arrayRows(values, 12, data.names)
@@ -203,6 +201,13 @@ describe('MlpClassifier', () => {
     await expect(mlp.predict(arrayRows(new Float32Array(8), 4))).rejects.toThrow(
       'fitted on 12 features, these have: 4',
     )
+    const lone = { rows: arrayRows(new Float32Array(36), 12), labels: [0, 0, 1], classNames: ['a', 'b'] }
+    const fit = (options = {}) =>
+      new MlpClassifier({ ...SMALL, epochs: 1, ...options }).fit(lone.rows, lone.labels, lone)
+    await expect(fit()).rejects.toThrow(
+      'invalid labels; each class needs a second training row to choose the epoch by (validationShare: 0 for none); b has: 1',
+    )
+    expect((await fit({ validationShare: 0 })).history).toHaveLength(1)
     for (const [options, told] of [
       [{ hiden: [3] }, 'did you mean "hidden"?'],
       [{ hidden: [0] }, 'invalid hidden; needs a list of positive integers: [0]'],

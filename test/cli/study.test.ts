@@ -151,8 +151,41 @@ describe('weightzoo classify', () => {
   })
 
   it.each([
+    [['--per-class', '3']],
+    [['--per-class', '4', '--folds', '2']],
+    [['--per-class', '6', '--test-share', '0.7', '--classifiers', 'mlp']],
+    [['--per-class', '2', '--classifiers', 'rbf-svm,naive-bayes', '--folds', '2']],
+  ])('takes as few networks as it says: %j', async args => {
+    const { code, stderr } = await weightzoo([
+      'classify',
+      path,
+      '--quiet',
+      '--features',
+      'statistics',
+      ...args,
+    ])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  })
+
+  it.each([
     [['--classes', 'checks'], 'invalid labels; needs at least two classes, has: ["checks"]'],
-    [['--per-class', '1'], 'invalid labels; a split needs at least 2 networks of each class, stripes has: 1'],
+    [
+      ['--per-class', '2'],
+      'error: classifying with mlp needs at least 3 networks of each class, stripes has 2; train more, or leave the class out with --classes, or mlp with --classifiers\n',
+    ],
+    [
+      ['--per-class', '3', '--folds', '2'],
+      'classifying over 2 folds with mlp needs at least 4 networks of each class, stripes has 3; ',
+    ],
+    [
+      ['--per-class', '1', '--classifiers', 'rbf-svm'],
+      'error: classifying needs at least 2 networks of each class, stripes has 1; train more, or leave the class out with --classes\n',
+    ],
+    [
+      ['--per-class', '5', '--test-share', '0.7', '--classifiers', 'mlp'],
+      'classifying with mlp needs at least 6 networks of each class, stripes has 5; ',
+    ],
+    [['--folds', '7'], 'classifying over 7 folds needs at least 7 networks of each class, stripes has 6; '],
     [['--min-accuracy', '1'], 'the selection is empty'],
     [['--classes', 'chekcs'], 'did you mean "checks"?'],
     [['--classifiers', 'forest'], 'needs some of naive-bayes, mlp, random-forest, linear-svm, rbf-svm.'],
