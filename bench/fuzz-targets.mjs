@@ -179,11 +179,17 @@ async function readWhole(path) {
   const rows = await flattenModelwise(zoo, { inMemory: true })
   rows.row(0)
   const filed = await flattenModelwise(zoo)
-  filed.row(0)
-  filed.close()
+  try {
+    filed.row(0)
+  } finally {
+    filed.close()
+  }
   const byLayer = await groupLayerwise(zoo)
-  byLayer.matrix(byLayer.classNames[0], byLayer.layerNames[0]).row(0)
-  byLayer.close()
+  try {
+    byLayer.matrix(byLayer.classNames[0], byLayer.layerNames[0]).row(0)
+  } finally {
+    byLayer.close()
+  }
   await compileZoo(zoo)
 }
 

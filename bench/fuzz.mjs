@@ -1,8 +1,8 @@
 // Feeds damaged and hostile files to everything that reads files: `npm run fuzz -- --count 10000 --seed 1`.
 //
 // Every case follows from (seed, number): a good file is taken, mutated, and read. The outcome has to be success or a
-// ZooError of one line, within the time and memory below, and a good file read afterwards has to read as before. The
-// reading process may write into its own folder only, which Node's permission model enforces.
+// ZooError of one line, within the time and memory below, no file may be left open, and a good file read afterwards has
+// to read as before. The reading process may write into its own folder only, which Node's permission model enforces.
 //
 //   --only <target>   one of the names in fuzz-targets.mjs      --from <n>   first case      --verbose   every outcome
 

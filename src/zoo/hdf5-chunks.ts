@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { readSync } from 'node:fs'
 
 /** What the library says of a float32 matrix whose rows are to be read from the file itself. */
 export interface ChunkedLayout {
@@ -83,19 +83,6 @@ export class ChunkedRows {
     this.checked[chunk] = 1
     return data
   }
-}
-
-/** A file open beside the library, if it is still the one that the library has open. */
-export function openSameFile(path: string, identity: string): number | undefined {
-  const fd = openSync(path, 'r')
-  if (identityOf(fstatSync(fd)) === identity) return fd
-  closeSync(fd)
-  return undefined
-}
-
-/** Equal as long as a path leads to the same file, unchanged. */
-export function identityOf({ dev, ino, size, mtimeMs }: ReturnType<typeof fstatSync>): string {
-  return [dev, ino, size, mtimeMs].join()
 }
 
 function readWhole(fd: number, into: Uint8Array, position: number): void {

@@ -1,107 +1,9 @@
-import { closeSync, existsSync, statSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { existsSync, statSync } from 'node:fs'
 import type { Dataset, File, Group } from 'h5wasm'
-import h5wasm from 'h5wasm/node'
 import { ZooError } from '../errors.js'
-import { ChunkedRows, identityOf, openSameFile } from './hdf5-chunks.js'
-import { checkHeaps } from './hdf5-heaps.js'
+import { ChunkedRows } from './hdf5-chunks.js'
+import { LibraryFile } from './hdf5-library.js'
 import { forEachRun } from './runs.js'
-
-/** What is used of the library. */
-interface Library {
-  readonly File: typeof h5wasm.File
-}
-
-let library: Promise<Library> | undefined
-
-/**
- * The only place that talks to the HDF5 library. h5wasm works on real files, synchronously once loaded; here it is
- * made to throw on errors (its default is to return garbage), to open no file but the one that is asked for, to write the
- * same bytes whatever the time of day, and to say which file is at fault.
- */
-function loadLibrary(): Promise<Library> {
-  library ??= instantiate()
-  return library
-}
-
-/** Instances so far. */
-let instances = 0
-
-async function instantiate(): Promise<Library> {
-  // Node keeps one module for one URL; another query is another module, with memory of its own.
-  const again = `${import.meta.resolve('h5wasm/node')}?${instances}`
-  const { default: api } = instances++ === 0 ? { default: h5wasm } : ((await import(again)) as H5wasm)
-  const module = await api.ready
-  module.activate_throwing_error_handler()
-  guardFiles(module)
-  return { File: api.File }
-}
-
-interface H5wasm {
-  default: typeof h5wasm
-}
-
-/**
- * Calls the library. A file can be so damaged that the WebAssembly code itself stops (out of memory, out of bounds); its
- * memory is in no known state then, and the next file is opened in a new instance.
- */
-function call<T>(work: () => T): T {
-  const { stderr } = process
-  const { write } = stderr
-  // The library prints some complaints of its own; errors here are one line that names the file.
-  stderr.write = () => true
-  try {
-    return work()
-  } catch (error) {
-    for (const { files, stream } of errorStreams.splice(0)) files.close(stream)
-    const { name } = error as Error
-    if (name === 'RuntimeError' || name === 'RangeError') library = undefined
-    throw error
-  } finally {
-    stderr.write = write
-  }
-}
-
-/** The file that the library may open now; an HDF5 file can name others to read from (links, external data). */
-let openable: string | undefined
-/** Streams of the temporary files that the library prints every error into, and leaves open. */
-const errorStreams: { files: FileSystem; stream: FileStream }[] = []
-
-interface FileStream {
-  readonly fd: number
-}
-
-interface FileSystem {
-  open(path: string, flags: number, mode?: number): FileStream
-  close(stream: FileStream): void
-  ErrnoError: new (errno: number) => Error
-}
-
-/** Emscripten's number for EACCES. */
-const ACCESS_DENIED = 2
-
-function guardFiles(module: Awaited<typeof h5wasm.ready>): void {
-  const files = module.FS as unknown as FileSystem
-  const open = files.open
-  files.open = (path, flags, mode) => {
-    if (path === openable) return open(path, flags, mode)
-    // tmpfile() of the C library: opened exclusively and unlinked at once.
-    if (!/\/tmpfile_\w+$/.test(path)) throw new files.ErrnoError(ACCESS_DENIED)
-    const stream = open(path, flags, mode)
-    errorStreams.push({ files, stream })
-    return stream
-  }
-}
-
-/** Opens a file, and lets the library open it and no other. */
-function openFile({ File }: Library, path: string, mode: 'r' | 'w'): File {
-  openable = resolve(path)
-  try {
-    return new File(openable, mode, mode === 'w' ? { libver: FORMAT_BOUNDS } : {})
-  } finally {
-    openable = undefined
-  }
-}
 
 /**
  * Writes a new HDF5 file at `path`; it is closed when `write` ends.
@@ -121,9 +23,6 @@ export async function writeHdf5(
   file.close()
 }
 
-/** HDF5 1.8's format (2008) lifts the limit of 64 KiB on an attribute; nothing newer is needed, so old readers work. */
-const FORMAT_BOUNDS: ['v108', 'v110'] = ['v108', 'v110']
-
 /** A file open for writing. Every write that fails names the file. */
 export class Hdf5Writer {
   private readonly file: File
@@ -131,13 +30,17 @@ export class Hdf5Writer {
   // Private, so that h5wasm's types stay out of the published declarations.
   private constructor(
     readonly path: string,
-    library: Library,
+    private readonly opened: LibraryFile,
   ) {
-    this.file = this.guard(() => openFile(library, path, 'w'))
+    this.file = opened.file
   }
 
   static async open(path: string): Promise<Hdf5Writer> {
-    return new Hdf5Writer(path, await loadLibrary())
+    try {
+      return new Hdf5Writer(path, await LibraryFile.open(path, 'w'))
+    } catch (error) {
+      throw unwritten(path, error)
+    }
   }
 
   /** Makes a group, and those above it. */
@@ -208,26 +111,25 @@ export class Hdf5Writer {
   }
 
   close(): void {
-    this.guard(() => this.file.close())
+    this.told(() => this.opened.close())
   }
 
   /** Closes after a failure, whose error is the one to tell. */
   abandon(): void {
     try {
-      call(() => this.file.close())
+      this.opened.close()
     } catch {}
   }
 
   private guard<T>(write: () => T): T {
+    return this.told(() => this.opened.call(write))
+  }
+
+  private told<T>(write: () => T): T {
     try {
-      return call(() => withoutClock(write))
+      return write()
     } catch (error) {
-      throw new ZooError(
-        'zoo',
-        `cannot write ${this.path}: ${hdf5Reason(error)}`,
-        { path: this.path },
-        { cause: error },
-      )
+      throw unwritten(this.path, error)
     }
   }
 }
@@ -252,27 +154,22 @@ export function openHdf5(path: string): Promise<Hdf5Reader> {
 /** A file open for reading. Every read that fails names the file. */
 export class Hdf5Reader {
   private open = true
-  /** The file, open beside the library; `undefined` until needed, or where the path leads to another file by now. */
-  private fd: number | undefined
+  private readonly file: File
   /** By dataset; `undefined` for those that only the library can read. */
   private readonly chunked = new Map<string, ChunkedRows | undefined>()
 
   // Private, so that h5wasm's types stay out of the published declarations.
   private constructor(
     readonly path: string,
-    private readonly file: File,
-    /** Which file this is, whatever the path leads to later. */
-    private readonly identity: string,
-  ) {}
+    private readonly opened: LibraryFile,
+  ) {
+    this.file = opened.file
+  }
 
   static async open(path: string): Promise<Hdf5Reader> {
-    const library = await loadLibrary()
     if (!existsSync(path)) throw new ZooError('zoo', `no such file: ${path}`, { path })
     try {
-      checkHeaps(path)
-      const identity = identityOf(statSync(path))
-      const file = call(() => openFile(library, path, 'r'))
-      return new Hdf5Reader(path, file, identity)
+      return new Hdf5Reader(path, await LibraryFile.open(path, 'r'))
     } catch (error) {
       throw damaged(path, `${statSync(path).size} bytes; ${hdf5Reason(error)}`, error)
     }
@@ -373,11 +270,10 @@ export class Hdf5Reader {
     if (!this.open) return
     this.open = false
     try {
-      call(() => this.file.close())
+      this.opened.close()
     } catch {
       // What could be read of a damaged file has been; that it cannot be closed in order changes nothing.
     }
-    if (this.fd !== undefined) closeSync(this.fd)
   }
 
   private chunkedRows(name: string): ChunkedRows | undefined {
@@ -393,11 +289,9 @@ export class Hdf5Reader {
     if (!isFloat32 || shape?.length !== 2 || !rows || !columns || chunks?.[1] !== columns) return undefined
     const filters = dataset.filters.map(({ id }) => id)
     if (filters.some(id => id !== FLETCHER32) || filters.length > 1) return undefined
-    this.fd ??= openSameFile(this.path, this.identity)
-    if (this.fd === undefined) return undefined
     // An object reference is the address of the object's header.
     const header = Number(Buffer.from(dataset.create_reference().ref_data).readBigUInt64LE())
-    return ChunkedRows.locate(this.fd, {
+    return ChunkedRows.locate(this.opened.descriptor, {
       rows,
       columns,
       chunkRows: chunks[0]!,
@@ -431,7 +325,7 @@ export class Hdf5Reader {
     if (!this.open)
       throw new ZooError('zoo', `${this.path} is closed: read before close()`, { path: this.path })
     try {
-      return call(read)
+      return this.opened.call(read)
     } catch (error) {
       throw damaged(this.path, hdf5Reason(error), error)
     }
@@ -461,6 +355,10 @@ function checkSize(what: string, bytes: number, most: number): void {
   if (!(bytes <= most)) throw new Error(`${what} has ${bytes} bytes, at most ${most} are read`)
 }
 
+function unwritten(path: string, error: unknown): ZooError<'zoo'> {
+  return new ZooError('zoo', `cannot write ${path}: ${hdf5Reason(error)}`, { path }, { cause: error })
+}
+
 function damaged(path: string, reason: string, cause: unknown): ZooError<'zoo'> {
   return new ZooError('zoo', `${path} is truncated, corrupt or no HDF5 file (${reason})`, { path }, { cause })
 }
@@ -471,18 +369,4 @@ function hdf5Reason(error: unknown): string {
   const reasons = [...message.matchAll(/#\d+:.*? line \d+ in \w+\(\): (.*)/g)].map(match => match[1]!)
   const system = /error message = '([^']+)'/.exec(message)?.[1]
   return system ?? reasons.at(-1) ?? message.split('\n', 1)[0]!
-}
-
-/**
- * HDF5 stamps every dataset with the time. Equal zoos should be equal files, and writing is synchronous, so the clock
- * that the library asks stands still meanwhile.
- */
-function withoutClock<T>(write: () => T): T {
-  const now = Date.now
-  Date.now = () => 0
-  try {
-    return write()
-  } finally {
-    Date.now = now
-  }
 }

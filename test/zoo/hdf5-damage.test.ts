@@ -1,0 +1,139 @@
+import { spawnSync } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import { readFile, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { archiveEntries } from '../../dist/archive.js'
+import { openHdf5, writeHdf5 } from '../../dist/zoo/hdf5.js'
+import { HeapCheck } from '../../dist/zoo/hdf5-heaps.js'
+import { published } from '../exchange/published.js'
+import { fromRoot, temporaryFolder } from '../support.js'
+
+describe('a damaged file', () => {
+  it('is not left open, takes no memory, and is read as it was once it has been mended', async () => {
+    const folder = await temporaryFolder()
+    const args = [fromRoot('test/zoo/read-damaged.mjs'), folder, '200']
+    const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 100_000 })
+    expect(stderr).toBe('')
+    const { refused, wrong, left, grown } = JSON.parse(stdout)
+    expect(refused).toBeGreaterThan(100)
+    expect({ wrong, left }).toEqual({ wrong: 0, left: 0 })
+    // Of the library's memory alone, 130 instances have 2.5 GB.
+    expect(grown).toBeLessThan(300e6)
+  })
+
+  it('may fail as often as one likes: what can be read of it still is', async () => {
+    const path = join(await temporaryFolder(), 'x.h5')
+    await writeHdf5(path, file => {
+      const rows = file.matrix('rows', 2, 3, 4)
+      rows.writeRows(0, Float32Array.of(1, 2, 3, 4, 5, 6))
+    })
+    const bytes = await readFile(path)
+    bytes[bytes.indexOf(Buffer.from(Float32Array.of(4, 5, 6).buffer))]! ^= 1
+    await writeFile(path, bytes)
+    const file = await openHdf5(path)
+    const read = (row: number) =>
+      file.floats('rows', [
+        [row, row + 1],
+        [0, 3],
+      ])
+    // Each error would leave a kilobyte on the library's stack, of 2 MiB.
+    for (let i = 0; i < 4000; i++) expect(() => read(1)).toThrow(/truncated, corrupt/)
+    expect(read(0)).toEqual(Float32Array.of(1, 2, 3))
+    file.close()
+  })
+})
+
+/** A file with texts, and where its heap begins and has its free space. */
+async function fileWithHeap() {
+  const path = join(await temporaryFolder(), 'x.h5')
+  await writeHdf5(path, file => file.attribute('names', ['a', 'the second']))
+  const bytes = await readFile(path)
+  const heap = bytes.indexOf('GCOL')
+  let free = heap + 16
+  while (bytes.readUInt16LE(free) !== 0) free += 16 + Math.ceil(bytes.readUInt32LE(free + 8) / 8) * 8
+  return { path, bytes, heap, free }
+}
+
+/** A file that Keras wrote, in the oldest format. */
+async function kerasFile() {
+  const path = join(await temporaryFolder(), 'keras.h5')
+  for await (const { parts, take } of archiveEntries(published('keras.tgz'), 'gzip')) {
+    if (parts.at(-1) === 'binary_oneVall_church_0_model.h5') await writeFile(path, await take())
+  }
+  return { path, bytes: await readFile(path) }
+}
+
+describe('a heap that would hold the library forever', () => {
+  it('is refused in a file of any size', async () => {
+    const { path, bytes, heap, free } = await fileWithHeap()
+    bytes.writeUInt32LE(0, free + 8)
+    await writeFile(path, bytes)
+    await truncate(path, 5e9)
+    const script = `
+      import { openHdf5 } from ${JSON.stringify(new URL('../../dist/zoo/hdf5.js', import.meta.url).href)}
+      const file = await openHdf5(${JSON.stringify(path)})
+      try { file.attribute('names') } catch (error) { console.log(error.message) }`
+    const args = ['--input-type=module', '-e', script]
+    const { stdout, signal } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 20_000 })
+    expect(signal).toBeNull()
+    expect(stdout).toBe(`${path} is truncated, corrupt or no HDF5 file (damaged heap at byte ${heap})\n`)
+  })
+
+  it('is found wherever reads begin and end, and a sound one is passed', async () => {
+    const { path, bytes, heap, free } = await fileWithHeap()
+    const check = (...reads: [start: number, end: number][]) => {
+      const fd = openSync(path, 'r')
+      onTestFinished(() => closeSync(fd))
+      const heaps = new HeapCheck(fd)
+      for (const [start, end] of reads) heaps.check(bytes.subarray(start, end), start)
+    }
+    check([0, bytes.length])
+    bytes.writeUInt32LE(0, free + 8)
+    await writeFile(path, bytes)
+    const message = `damaged heap at byte ${heap}`
+    for (let split = heap - 1; split <= heap + 6; split++) {
+      expect(() => check([0, split], [split, bytes.length])).toThrow(message)
+      expect(() => check([split, bytes.length], [0, split])).toThrow(message)
+    }
+    check([0, heap], [heap + 5, bytes.length])
+    // An object of 2^32 - 16 bytes is none, in 32 bits.
+    bytes.writeUInt16LE(1, free)
+    bytes.writeUInt32LE(2 ** 32 - 16, free + 8)
+    await writeFile(path, bytes)
+    expect(() => check([heap, heap + 6])).toThrow(message)
+  })
+
+  it('is found in the list of free blocks of old groups, which may lead into itself', async () => {
+    const { path, bytes } = await kerasFile()
+    const heap = bytes.indexOf('HEAP')
+    const [free, blocks] = [bytes.readUInt32LE(heap + 16), bytes.readUInt32LE(heap + 24)]
+    expect(await openHdf5(path).then(file => file.datasets())).not.toEqual([])
+    bytes.writeUInt32LE(free, blocks + free)
+    await writeFile(path, bytes)
+    const file = await openHdf5(path)
+    expect(() => file.datasets()).toThrow(`(damaged heap at byte ${heap})`)
+    file.close()
+  })
+
+  it('is none where the file ends before it', async () => {
+    const { path, bytes, heap } = await fileWithHeap()
+    const fd = openSync(path, 'r')
+    onTestFinished(() => closeSync(fd))
+    const heaps = new HeapCheck(fd)
+    // The library has zeros where a file has ended meanwhile.
+    await truncate(path, heap + 16)
+    expect(() => heaps.check(bytes.subarray(heap), heap)).toThrow(`damaged heap at byte ${heap}`)
+    new HeapCheck(fd).check(bytes.subarray(heap), heap)
+  })
+
+  it('cannot hide behind sizes of other than 8 bytes', async () => {
+    const { path, bytes } = await fileWithHeap()
+    expect(bytes[8]).toBe(2)
+    bytes[10] = 4
+    await writeFile(path, bytes)
+    await expect(openHdf5(path)).rejects.toThrow(
+      /\(\d+ bytes; sizes of 4 bytes, and only those of 8 are read\)$/,
+    )
+  })
+})
