@@ -92,7 +92,7 @@ export interface Diversity {
 
 /**
  * Judges generated networks: how well each does its task, how new it is, and how diverse the batch is. Networks run
- * through the engine that trains, so on all images a zoo's own network gets the very scores that its ledger has.
+ * through the engine that trains, so on all images of its own set a zoo's network gets the very scores that its ledger has.
  *
  * @example
  * const { networks, diversity } = await evaluateWeights(generated, { images, class: 'church', zoo, imageCount: 500 })
