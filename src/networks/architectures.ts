@@ -36,7 +36,7 @@ export function architecturesOf(batch: WeightBatch, given?: Architecture, zoo?: 
       "the zoo's networks differ in activation; give zoo.architectureOf(class, index) of one like these"
     throw invalidOption('architecture', theirs.all.map(activationOf), why)
   }
-  return theirs ?? one(lenet5Architecture())
+  return one(theirs ? theirs.all[0] : lenet5Architecture())
 }
 
 /** `undefined` for weights of which nothing is known. */

@@ -266,8 +266,8 @@ async function findNearest(
     if (columns !== flat.data.length / flat.count && flat.count > 0) {
       throw invalidOption('zoo', columns, `its networks need ${flat.data.length / flat.count} weights, have`)
     }
-    const theirs = knownArchitectures(matrix) ?? architectures
-    if (theirs === architectures && architectures.all.length > 1) {
+    const theirs = knownArchitectures(matrix)
+    if (!theirs && architectures.all.length > 1) {
       const why =
         'needs a zoo or rows of one: the weights are networks of several architectures, and these of'
       throw invalidOption('zoo', 'unknown ones', why)
@@ -278,7 +278,8 @@ async function findNearest(
     const data = new Float32Array(rows.length * columns)
     for (const [i, row] of rows.entries()) data.set(matrix.row(row), i * columns)
     const names = rows.map(row => matrix.names[row]!)
-    const outputs = await run({ data, names, count: rows.length }, i => theirs.of(rows[i]!), 'nearest')
+    const of = (i: number) => (theirs ? theirs.of(rows[i]!) : architectures.all[0])
+    const outputs = await run({ data, names, count: rows.length }, of, 'nearest')
     return new Map(
       neighbours.map(({ row, distance }, i) => {
         const theirs = callsOf(outputs[rows.indexOf(row)]!)

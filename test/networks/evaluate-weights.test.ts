@@ -238,7 +238,10 @@ describe('networks of a zoo that varies the activation', async () => {
     const weights = await varied.weights(name, index)
     const options = { class: name, zoo: relu }
     const expected = relu.networks[0]!.metrics
-    expect((await judge(weights, options)).networks[0]).toMatchObject(expected)
+    // More networks than the zoo has.
+    const { networks: many } = await judge(new Array(count + 1).fill(weights), options)
+    expect(many).toHaveLength(count + 1)
+    for (const network of many) expect(network).toMatchObject(expected)
     const differ =
       /architecture; the zoo's networks differ in activation; give .*: \["(tanh","relu|relu","tanh)"\]/
     for (const zoo of [varied, own]) await rejects(differ, weights, { ...options, zoo })
@@ -250,12 +253,15 @@ describe('networks of a zoo that varies the activation', async () => {
 
   it('refuse an architecture that is not theirs, and a zoo of which it is not known', async () => {
     await rejects(/architecture; .*leave it out: lenet5/, own, { architecture: varied.architecture })
-    const [first] = relu.networks
+    const first = relu.networks.at(-1)
     const rows = subsetRows(own, [networks.indexOf(first!)])
     const architecture = varied.architectureOf(first!.class, first!.index)
     expect((await judge(rows, { class: first!.class, architecture })).networks).toHaveLength(1)
     const zoo = { data: own.toArray(), labels: own.labels, classNames: own.classNames }
     await rejects(/zoo; needs a zoo or rows of one/, own, { zoo })
+    const { networks: alone } = await judge(rows, { class: first!.class, zoo })
+    const row = networks.indexOf(first!)
+    expect(alone[0]!.nearest).toMatchObject({ name: own.names[row], distance: 0, agreement: 1 })
   })
 
   it('become models of their own activation', async () => {
