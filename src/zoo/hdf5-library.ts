@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import type { File } from 'h5wasm'
 import h5wasm from 'h5wasm/node'
-import { HeapCheck } from './hdf5-heaps.js'
+import { LoopCheck } from './hdf5-loops.js'
 
 /**
  * A file open in the HDF5 library: the only place that talks to it. h5wasm works on real files, synchronously once
@@ -102,7 +102,7 @@ class Instance {
   private readonly files: FileSystem
   /** The file that the library may open now: an HDF5 file can name others to read from (links, external data). */
   private openable: { path: string; mode: 'r' | 'w'; streams: FileStream[] } | undefined
-  private readonly heaps = new WeakMap<FileStream, HeapCheck>()
+  private readonly checks = new WeakMap<FileStream, LoopCheck>()
   /** Streams of the temporary files that the library prints every error into, and leaves open. */
   private readonly errorStreams: FileStream[] = []
   /** Why a read was refused. */
@@ -192,7 +192,7 @@ class Instance {
       if (!asked && !/\/tmpfile_\w+$/.test(path)) throw new files.ErrnoError(ACCESS_DENIED)
       const stream = open(path, flags, mode)
       ;(asked?.streams ?? this.errorStreams).push(stream)
-      if (asked?.mode === 'r') this.refusing(() => this.heaps.set(stream, new HeapCheck(stream.nfd)))
+      if (asked?.mode === 'r') this.refusing(() => this.checks.set(stream, new LoopCheck(stream.nfd)))
       return stream
     }
     // The library would take files of one device and inode for one, also where the first was left open long ago.
@@ -201,7 +201,7 @@ class Instance {
     files.read = (stream, buffer, offset, length, position) => {
       const start = position ?? stream.position
       const count = read(stream, buffer, offset, length, position)
-      this.refusing(() => this.heaps.get(stream)?.check(Buffer.from(buffer.buffer, offset, count), start))
+      this.refusing(() => this.checks.get(stream)?.check(Buffer.from(buffer.buffer, offset, count), start))
       return count
     }
   }

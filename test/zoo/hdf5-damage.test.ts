@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { archiveEntries } from '../../dist/archive.js'
 import { openHdf5, writeHdf5 } from '../../dist/zoo/hdf5.js'
-import { HeapCheck } from '../../dist/zoo/hdf5-heaps.js'
+import { LoopCheck } from '../../dist/zoo/hdf5-loops.js'
 import { published } from '../exchange/published.js'
 import { fromRoot, temporaryFolder } from '../support.js'
 
@@ -44,6 +44,20 @@ describe('a damaged file', () => {
   })
 })
 
+/** What is thrown where a file is read, by a process that is stopped if it does not end. */
+function errorOf(path: string, read: string): string {
+  const script = `
+    import { openHdf5 } from ${JSON.stringify(new URL('../../dist/zoo/hdf5.js', import.meta.url).href)}
+    try {
+      const file = await openHdf5(${JSON.stringify(path)})
+      ${read}
+    } catch (error) { console.log(error.message) }`
+  const args = ['--input-type=module', '-e', script]
+  const { stdout, signal } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 20_000 })
+  expect(signal).toBeNull()
+  return stdout
+}
+
 /** A file with texts, and where its heap begins and has its free space. */
 async function fileWithHeap() {
   const path = join(await temporaryFolder(), 'x.h5')
@@ -64,29 +78,24 @@ async function kerasFile() {
   return { path, bytes: await readFile(path) }
 }
 
-describe('a heap that would hold the library forever', () => {
-  it('is refused in a file of any size', async () => {
+describe('what would hold the library forever', () => {
+  it('is refused in a file of any size: a heap', async () => {
     const { path, bytes, heap, free } = await fileWithHeap()
     bytes.writeUInt32LE(0, free + 8)
     await writeFile(path, bytes)
     await truncate(path, 5e9)
-    const script = `
-      import { openHdf5 } from ${JSON.stringify(new URL('../../dist/zoo/hdf5.js', import.meta.url).href)}
-      const file = await openHdf5(${JSON.stringify(path)})
-      try { file.attribute('names') } catch (error) { console.log(error.message) }`
-    const args = ['--input-type=module', '-e', script]
-    const { stdout, signal } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 20_000 })
-    expect(signal).toBeNull()
-    expect(stdout).toBe(`${path} is truncated, corrupt or no HDF5 file (damaged heap at byte ${heap})\n`)
+    expect(errorOf(path, "file.attribute('names')")).toBe(
+      `${path} is truncated, corrupt or no HDF5 file (damaged heap at byte ${heap})\n`,
+    )
   })
 
-  it('is found wherever reads begin and end, and a sound one is passed', async () => {
+  it('is found wherever reads of a heap begin and end, and a sound one is passed', async () => {
     const { path, bytes, heap, free } = await fileWithHeap()
     const check = (...reads: [start: number, end: number][]) => {
       const fd = openSync(path, 'r')
       onTestFinished(() => closeSync(fd))
-      const heaps = new HeapCheck(fd)
-      for (const [start, end] of reads) heaps.check(bytes.subarray(start, end), start)
+      const loops = new LoopCheck(fd)
+      for (const [start, end] of reads) loops.check(bytes.subarray(start, end), start)
     }
     check([0, bytes.length])
     bytes.writeUInt32LE(0, free + 8)
@@ -104,7 +113,7 @@ describe('a heap that would hold the library forever', () => {
     expect(() => check([heap, heap + 6])).toThrow(message)
   })
 
-  it('is found in the list of free blocks of old groups, which may lead into itself', async () => {
+  it('is refused: a list of free blocks that leads into itself', async () => {
     const { path, bytes } = await kerasFile()
     const heap = bytes.indexOf('HEAP')
     const [free, blocks] = [bytes.readUInt32LE(heap + 16), bytes.readUInt32LE(heap + 24)]
@@ -116,24 +125,52 @@ describe('a heap that would hold the library forever', () => {
     file.close()
   })
 
-  it('is none where the file ends before it', async () => {
+  it('is refused: a tree of groups whose nodes lead to one leaf on 32^8 ways', async () => {
+    const { path, bytes } = await kerasFile()
+    const root = bytes.indexOf('TREE')
+    const leaf = bytes.readBigUInt64LE(root + 32)
+    bytes.writeUInt16LE(0, Number(leaf) + 6) // no members, which would fill memory
+    const nodeBytes = 24 + 8 + 16 * 32
+    const nodes = Buffer.alloc(8 * nodeBytes)
+    const addressOf = (level: number) => BigInt(bytes.length + level * nodeBytes)
+    for (let level = 0; level < 8; level++) {
+      const node = nodes.subarray(level * nodeBytes)
+      node.write('TREE\0', 'latin1')
+      node[5] = level
+      node.writeUInt16LE(32, 6)
+      node.fill(0xff, 8, 24) // no neighbours
+      for (let i = 0; i < 32; i++)
+        node.writeBigUInt64LE(level === 0 ? leaf : addressOf(level - 1), 24 + 8 + 16 * i)
+    }
+    bytes[root + 5] = 8
+    bytes.writeBigUInt64LE(addressOf(7), root + 32)
+    bytes.writeBigUInt64LE(addressOf(8), 40) // the file's end
+    await writeFile(path, Buffer.concat([bytes, nodes]))
+    expect(errorOf(path, 'file.datasets()')).toContain(`damaged group at byte ${root})`)
+  })
+
+  it('is no heap that the file does not hold whole', async () => {
     const { path, bytes, heap } = await fileWithHeap()
     const fd = openSync(path, 'r')
     onTestFinished(() => closeSync(fd))
-    const heaps = new HeapCheck(fd)
+    const loops = new LoopCheck(fd)
     // The library has zeros where a file has ended meanwhile.
     await truncate(path, heap + 16)
-    expect(() => heaps.check(bytes.subarray(heap), heap)).toThrow(`damaged heap at byte ${heap}`)
-    new HeapCheck(fd).check(bytes.subarray(heap), heap)
+    expect(() => loops.check(bytes.subarray(heap), heap)).toThrow(`damaged heap at byte ${heap}`)
+    new LoopCheck(fd).check(bytes.subarray(heap), heap)
   })
 
-  it('cannot hide behind sizes of other than 8 bytes', async () => {
+  it('cannot be a heap that hides behind sizes of other than 8 bytes', async () => {
     const { path, bytes } = await fileWithHeap()
     expect(bytes[8]).toBe(2)
-    bytes[10] = 4
-    await writeFile(path, bytes)
-    await expect(openHdf5(path)).rejects.toThrow(
-      /\(\d+ bytes; sizes of 4 bytes, and only those of 8 are read\)$/,
-    )
+    for (const [at, message] of [
+      [9, 'addresses of 4 and sizes of 8 bytes, and only 8 are read'],
+      [10, 'addresses of 8 and sizes of 4 bytes, and only 8 are read'],
+    ] as const) {
+      const other = Buffer.from(bytes)
+      other[at] = 4
+      await writeFile(path, other)
+      await expect(openHdf5(path)).rejects.toThrow(message)
+    }
   })
 })

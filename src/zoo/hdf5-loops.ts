@@ -1,50 +1,54 @@
 import { fstatSync, readSync } from 'node:fs'
 
 /**
- * Refuses heaps that would hold the HDF5 library forever, which nothing can stop, as it is synchronous (HDF5 2.0.0,
- * H5HGcache.c and H5HLcache.c; found by bench/fuzz.mjs):
+ * Refuses what would hold the HDF5 library forever, which nothing can stop, as it is synchronous (HDF5 2.0.0,
+ * H5HGcache.c, H5HLcache.c, H5B.c):
  *
  * - global heaps, which have texts of any length: it goes from object to object by their sizes, and never on from free
  *   space of size 0;
  * - local heaps, which have the names of older files' groups: it follows the list of their free blocks, which may lead
- *   back into itself, until all memory is used.
+ *   back into itself, until all memory is used;
+ * - trees of older files' groups: nodes that are children of several others are visited as often as paths lead to them.
  *
- * The library has heaps from the file as they are, so what it reads is looked through for the signature of one. The
- * signature may come in two reads, in any order, as the library keeps metadata that lie side by side.
+ * The library has all these from the file as they are, so what it reads is looked through for their signatures. One may
+ * come in two reads, in any order, as the library keeps metadata that lie side by side.
  */
-export class HeapCheck {
+export class LoopCheck {
   /** Where heaps begin that are known to end. */
   private readonly sound = new Set<number>()
+  /** How many leaves a visit to a tree's node comes to, by where the node begins. */
+  private readonly leaves = new Map<number, number>()
   /** What the file's addresses count from. */
   private base = 0
   private readonly fileBytes: number
-  private objects = 0
+  private looks = 0
   private readonly block = Buffer.alloc(4096)
   /** Where the block lies in the file. */
   private blockStart = Number.POSITIVE_INFINITY
 
-  /** @throws Error where the file's sizes have not 8 bytes, as all have that are written today: heaps differ then. */
+  /** @throws Error where the file's addresses and sizes have not 8 bytes each, as all have that are written today. */
   constructor(private readonly fd: number) {
     this.fileBytes = fstatSync(fd).size
     const head = Buffer.alloc(16)
     // Where the library looks for a superblock.
     for (let at = 0; readSync(fd, head, 0, head.length, at) === head.length; at = Math.max(512, 2 * at)) {
       if (!head.subarray(0, 8).equals(SUPERBLOCK)) continue
-      const bytes = head[8]! < 2 ? head[14] : head[10]
+      const [addresses, sizes] = head[8]! < 2 ? head.subarray(13) : head.subarray(9)
+      if (addresses !== 8 || sizes !== 8)
+        throw new Error(`addresses of ${addresses} and sizes of ${sizes} bytes, and only 8 are read`)
       this.base = at
-      if (bytes !== 8) throw new Error(`sizes of ${bytes} bytes, and only those of 8 are read`)
       return
     }
   }
 
   /**
    * Looks through bytes that the library has read at `position`.
-   * @throws Error where a heap begins in them that never ends.
+   * @throws Error where something begins in them that never ends.
    */
   check(bytes: Buffer, position: number): void {
     for (const signature of SIGNATURES) {
       for (let at = bytes.indexOf(signature); at >= 0; at = bytes.indexOf(signature, at + 1))
-        this.checkHeap(signature, position + at)
+        this.checkOne(signature, position + at)
       this.checkEdge(signature, bytes[0], position)
       this.checkEdge(signature, bytes.at(-1), position + bytes.length)
     }
@@ -57,14 +61,19 @@ export class HeapCheck {
     const around = Buffer.alloc(2 * (signature.length - 1))
     readSync(this.fd, around, 0, around.length, start)
     const at = around.indexOf(signature)
-    if (at >= 0) this.checkHeap(signature, start + at)
+    if (at >= 0) this.checkOne(signature, start + at)
   }
 
-  private checkHeap(signature: Buffer, heap: number): void {
-    if (this.sound.has(heap)) return
-    const ends = signature === GLOBAL_HEAP ? this.globalHeapEnds(heap) : this.localHeapEnds(heap)
-    if (!ends) throw new Error(`damaged heap at byte ${heap}`)
-    this.sound.add(heap)
+  private checkOne(signature: Buffer, at: number): void {
+    if (signature === GROUP_TREE) {
+      // More leaves than the file has room for, and more than are visited at once.
+      const most = Math.max(MAX_CHILDREN, this.fileBytes / MIN_LEAF_BYTES)
+      if (this.leavesOf(at) > most) throw new Error(`damaged group at byte ${at}`)
+    } else if (!this.sound.has(at)) {
+      const ends = signature === GLOBAL_HEAP ? this.globalHeapEnds(at) : this.localHeapEnds(at)
+      if (!ends) throw new Error(`damaged heap at byte ${at}`)
+      this.sound.add(at)
+    }
   }
 
   private globalHeapEnds(heap: number): boolean {
@@ -99,8 +108,28 @@ export class HeapCheck {
     return true
   }
 
+  private leavesOf(node: number): number {
+    const known = this.leaves.get(node)
+    if (known !== undefined) return known
+    // Of a node below itself the library soon lets go, its stack being full.
+    this.leaves.set(node, 0)
+    const head = this.head(node)
+    const [level, children] = [head[5]!, head.readUInt16LE(6)]
+    let leaves = level === 0 ? children : 0
+    for (let i = 0; level > 0 && i < children; i++) {
+      this.count()
+      // After the head, two neighbours and a key before every child.
+      const child = this.base + Number(this.head(node + 32 + 16 * i).readBigUInt64LE(0))
+      // The library refuses others.
+      const isNode = child < this.fileBytes && this.head(child).subarray(0, 5).equals(GROUP_TREE)
+      if (isNode) leaves += this.leavesOf(child)
+    }
+    this.leaves.set(node, leaves)
+    return leaves
+  }
+
   private count(): void {
-    if (++this.objects > MAX_OBJECTS) throw new Error(`heaps of more than ${MAX_OBJECTS} objects`)
+    if (++this.looks > MAX_LOOKS) throw new Error(`heaps and groups of more than ${MAX_LOOKS} objects`)
   }
 
   /** 16 bytes of the file; past the file's end there are zeros, as there are for the library. */
@@ -114,14 +143,20 @@ export class HeapCheck {
   }
 }
 
-/** Signature and version. */
+/** Signature and version, or kind. */
 const GLOBAL_HEAP = Buffer.from('GCOL\x01', 'latin1')
-const SIGNATURES = [GLOBAL_HEAP, Buffer.from('HEAP\0', 'latin1')]
+const LOCAL_HEAP = Buffer.from('HEAP\0', 'latin1')
+const GROUP_TREE = Buffer.from('TREE\0', 'latin1')
+const SIGNATURES = [GLOBAL_HEAP, LOCAL_HEAP, GROUP_TREE]
 /** Bytes of the head of a heap, of an object and of a free block. */
 const HEAD = 16
 const MIN_GLOBAL_HEAP_BYTES = 4096
 const END_OF_FREE_BLOCKS = 1
-/** In all heaps of a file: 80 MB of them at least. */
-const MAX_OBJECTS = 5_000_000
+/** Children that a node can have. */
+const MAX_CHILDREN = 2 ** 16 - 1
+/** Bytes of a tree's leaf, which has places for two members at least. */
+const MIN_LEAF_BYTES = 88
+/** Objects, free blocks and children in a file: 80 MB of them at least. */
+const MAX_LOOKS = 5_000_000
 
 const SUPERBLOCK = Buffer.from('\x89HDF\r\n\x1a\n', 'latin1')
