@@ -22,6 +22,22 @@ describe('a damaged file', () => {
     expect(grown).toBeLessThan(300e6)
   })
 
+  it('disturbs no file that is open, or opened next', async () => {
+    const folder = await temporaryFolder()
+    const write = (name: string, value: number) =>
+      writeHdf5(join(folder, name), file => file.dataset('x', Float32Array.of(value), [1]))
+    await write('first.h5', 1)
+    await write('second.h5', 2)
+    await writeFile(join(folder, 'bad.h5'), (await readFile(join(folder, 'first.h5'))).subarray(0, 300))
+    const first = await openHdf5(join(folder, 'first.h5'))
+    await expect(openHdf5(join(folder, 'bad.h5'))).rejects.toThrow(/truncated, corrupt/)
+    const second = await openHdf5(join(folder, 'second.h5'))
+    expect([first, second, first].map(file => file.floats('x')[0])).toEqual([1, 2, 1])
+    second.close()
+    expect(first.floats('x')[0]).toBe(1)
+    first.close()
+  })
+
   it('may fail as often as one likes: what can be read of it still is', async () => {
     const path = join(await temporaryFolder(), 'x.h5')
     await writeHdf5(path, file => {
