@@ -120,6 +120,10 @@ describe('--vary', () => {
     expect(refused.stderr).toBe('error: unknown option of vary: "epoch"; did you mean "epochs"?\n')
   })
 
+  it('takes names of image sets as they are', () => {
+    expect(variation('images=160, 320px')).toEqual({ images: ['160', '320px'] })
+  })
+
   it.each([
     ['epochs', 'needs name=values, e.g. activation=tanh,relu or learningRate=log:1e-4..1e-2.'],
     ['epochs=int:1..5', '"int" is not one of uniform, log, integer.'],

@@ -1,11 +1,13 @@
 import { InvalidArgumentError } from 'commander'
 import type { VaryOptions } from '../index.js'
+import { list } from './flags.js'
 
 const DISTRIBUTIONS = { uniform: 'uniform', log: 'logUniform', integer: 'integer' } as const
 
 /**
  * `--vary learningRate=log:1e-4..1e-2 --vary activation=tanh,relu --vary epochs=integer:5..25`: one flag a
- * hyperparameter, gathered into the recipe's `vary`. Names and values are the recipe's to check.
+ * hyperparameter, gathered into the recipe's `vary`. Names and values are the recipe's to check. Image sets may have
+ * numbers or anything else for names.
  */
 export function variation(text: string, earlier: VaryOptions = {}): VaryOptions {
   const [, name, values] = /^([^=]+)=(.+)$/.exec(text) ?? []
@@ -15,7 +17,7 @@ export function variation(text: string, earlier: VaryOptions = {}): VaryOptions 
     )
   }
   const key = name.trim().replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
-  return { ...earlier, [key]: parseValues(values) }
+  return { ...earlier, [key]: key === 'images' ? list(values) : parseValues(values) }
 }
 
 function parseValues(text: string): unknown {

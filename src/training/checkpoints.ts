@@ -19,8 +19,10 @@ export function resolveCheckpoints(rule: CheckpointRule, recipe: Recipe): Checkp
     if (epochs.length === 0) throw refuse('needs at least one epoch; leave the option out for none')
     const wrong = epochs.find(epoch => epoch !== 0 && !isCount(epoch))
     if (wrong !== undefined) throw refuse('needs whole numbers of epochs, 0 being the initialisation')
-    const longest = longestTraining(recipe)
+    const [shortest, longest] = trainingLengths(recipe)
     if (epochs.at(-1)! > longest) throw refuse(`networks are trained for ${longest} epochs`)
+    if (epochs[0]! > shortest)
+      throw refuse(`needs an epoch that every network reaches, and some are trained for ${shortest}`)
     return epochs
   }
   if (typeof rule !== 'object' || rule === null) throw refuse('needs "all", a list of epochs or { every: n }')
@@ -30,10 +32,11 @@ export function resolveCheckpoints(rule: CheckpointRule, recipe: Recipe): Checkp
   return { every }
 }
 
-function longestTraining({ epochs, vary }: Recipe): number {
-  const varied = vary?.epochs
-  if (varied === undefined) return epochs
-  return Math.max(...('integer' in varied ? varied.integer : (varied as readonly number[])))
+/** Fewest and most epochs of a network. */
+function trainingLengths({ epochs, vary }: Recipe): [shortest: number, longest: number] {
+  const { epochs: varied = [epochs] } = vary ?? {}
+  const limits = 'integer' in varied ? varied.integer : (varied as readonly number[])
+  return [Math.min(...limits), Math.max(...limits)]
 }
 
 /** Epochs of a network that is trained for `epochs`, ascending. */

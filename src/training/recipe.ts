@@ -122,7 +122,7 @@ function varyOf({ vary }: RecipeOptions, sets: readonly ImageSet[]): VaryOptions
       unknown,
       `is none of the image sets; ${suggestion(String(unknown), names)}`,
     )
-  return sets.length > 1 ? { images: names, ...vary } : vary
+  return sets.length > 1 ? { ...vary, images: vary?.images ?? names } : vary
 }
 
 function resolveArchitecture(

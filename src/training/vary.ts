@@ -140,7 +140,10 @@ export function resolveVary(
   if (options === undefined) return undefined
   checkOptionNames(options, NAMES, 'vary')
   const given = NAMES.filter(name => options[name] !== undefined)
-  const kinds = options.optimizer?.map(kind => ({ ...recipe, optimizer: resolveOptimizer(kind) })) ?? [recipe]
+  const { optimizer } = options
+  const kinds = Array.isArray(optimizer)
+    ? optimizer.map(kind => ({ ...recipe, optimizer: resolveOptimizer(kind) }))
+    : [recipe]
   const entries = given.map(name => {
     const { appliesTo = () => true, apply = same, values } = HYPERPARAMETERS[name]
     const variation: Variation<number | string> = options[name]!

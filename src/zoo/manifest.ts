@@ -6,6 +6,7 @@ import { isCount } from '../options.js'
 import type { CheckpointRule } from '../training/checkpoints.js'
 import type { Recipe } from '../training/recipe.js'
 import { writeWhole, ZOO_FILES } from './files.js'
+import { MAX_NETWORKS, totalOf } from './plan.js'
 import { seal, sealState, withoutCheck } from './seal.js'
 import type { NetworkSplit } from './split.js'
 
@@ -133,7 +134,7 @@ export function parseManifest(path: string, text: string): ZooManifest {
   } catch (error) {
     throw new ZooError('zoo', `${path} is not readable JSON`, { path }, { cause: error })
   }
-  if (manifest?.format !== 'weightzoo')
+  if (manifest?.format !== 'weightzoo' || !isCount(manifest.formatVersion))
     throw new ZooError('zoo', `${path} is not a weightzoo manifest`, { path })
   if (manifest.formatVersion > FORMAT_VERSION) {
     throw new ZooError(
@@ -157,11 +158,11 @@ function checkFields(path: string, manifest: ZooManifest): void {
   const isText = (value: unknown) => typeof value === 'string'
   const checks: [name: string, ok: boolean][] = [
     ['classNames', Array.isArray(classNames) && classNames.every(isText)],
-    ['plan', isRecord(plan) && Object.values(plan).every(isCount)],
+    ['plan', isRecord(plan) && Object.values(plan).every(isCount) && totalOf(plan) <= MAX_NETWORKS],
     ...(imported === undefined
       ? ([
           ['recipe', isRecord(recipe)],
-          ['recipe.architecture', isRecord(recipe?.architecture)],
+          ['recipe.architecture', isArchitecture(recipe?.architecture)],
           ['recipe.optimizer', isRecord(recipe?.optimizer)],
           ['stores', stores === undefined || isRecord(stores)],
           ['stores.outputs', !stores?.outputs || isText(stores.outputs.validationLabels)],
@@ -174,10 +175,14 @@ function checkFields(path: string, manifest: ZooManifest): void {
         ] as [string, boolean][])
       : ([
           ['imported', isRecord(imported) && isText(imported.source) && isText(imported.layout)],
-          ['imported.architecture', isRecord(imported?.architecture)],
+          ['imported.architecture', isArchitecture(imported?.architecture)],
         ] as [string, boolean][])),
   ]
   for (const [name, ok] of checks) if (!ok) throw incomplete(path, name)
+}
+
+function isArchitecture(architecture: unknown): boolean {
+  return isRecord(architecture) && Array.isArray(architecture.layers) && architecture.layers.every(isRecord)
 }
 
 function isDescription(images: unknown): boolean {
@@ -209,16 +214,17 @@ export function differences(wanted: TrainedZooManifest, present: TrainedZooManif
     ...(Object.keys({ ...presentRecipe, ...recipe }) as (keyof typeof recipe)[]).flatMap(name =>
       compare(name, recipe[name], presentRecipe[name]),
     ),
-    ...compare('images', fingerprintsOf(wanted), fingerprintsOf(present)),
+    ...compare('images', imagesIn(wanted), imagesIn(present)),
     ...compare('arithmetic', wanted.arithmetic, present.arithmetic),
     ...compare('checkpoints', wanted.stores?.checkpoints ?? 'none', present.stores?.checkpoints ?? 'none'),
     ...compare('outputs', Boolean(wanted.stores?.outputs), Boolean(present.stores?.outputs)),
   ]
 }
 
-function fingerprintsOf(manifest: TrainedZooManifest): string | string[] {
-  const [first, ...others] = describedImages(manifest).map(({ fingerprint }) => fingerprint.slice(0, 12))
-  return others.length === 0 ? first! : [first!, ...others]
+/** Names make a difference where networks draw by them; the order of the sets makes none. */
+function imagesIn({ images, imageSets }: TrainedZooManifest): string | string[] {
+  const short = ({ fingerprint }: ImagesDescription) => fingerprint.slice(0, 12)
+  return imageSets ? imageSets.map(set => `${set.name} ${short(set)}`).sort() : short(images)
 }
 
 /** Layers by name, so that the first one that differs can be told. */

@@ -121,7 +121,7 @@ function joinedManifest(zoos: readonly Zoo[]): TrainedZooManifest {
     const message = `${path} is a zoo of another recipe than ${first!.path}: ${differing.join('; ')}. Only zoos of one recipe merge`
     throw new ZooError('zoo', message, { path })
   }
-  const plan = zoos.reduce<Plan>((all, { manifest }) => joined(all, manifest.plan), {})
+  const plan = zoos.reduce<Plan>((all, { manifest }) => joined(all, manifest.plan, manifest.classNames), {})
   return { ...first!.manifest, formatVersion: FORMAT_VERSION, plan, split: NETWORK_SPLIT }
 }
 

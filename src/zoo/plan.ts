@@ -27,6 +27,8 @@ export function planOf(
   const { classNames } = sets[0]!
   const names = classes === undefined ? classNames : [classes].flat()
   if (names.length === 0) throw invalidOption('classes', [], 'needs at least one class')
+  if (perClass * names.length > MAX_NETWORKS)
+    throw invalidOption('perClass', perClass, `a zoo has at most ${MAX_NETWORKS} networks in all`)
   for (const name of names) {
     if (!classNames.includes(name)) {
       throw invalidOption('classes', name, `is not in the image set; ${suggestion(name, classNames)}`)
@@ -34,18 +36,22 @@ export function planOf(
     checkSampling(recipe, sets, name, perClass)
     checkFileName(name, names)
   }
-  return Object.fromEntries(names.map(name => [name, perClass]))
+  return joined({}, Object.fromEntries(names.map(name => [name, perClass])), classNames)
 }
+
+/** Far more than one directory can take; a plan is a list in memory. */
+export const MAX_NETWORKS = 10_000_000
 
 /** Networks planned in all. */
 export function totalOf(plan: Plan): number {
   return Object.values(plan).reduce((sum, count) => sum + count, 0)
 }
 
-/** A plan with the larger count of each class. */
-export function joined(plan: Plan, other: Plan): Plan {
-  const larger = Object.entries(other).map(([name, count]) => [name, Math.max(count, plan[name] ?? 0)])
-  return { ...plan, ...Object.fromEntries(larger) }
+/** A plan with the larger count of each class, in the order of all classes. */
+export function joined(plan: Plan, other: Plan, classNames: readonly string[]): Plan {
+  const count = (of: Plan, name: string) => (Object.hasOwn(of, name) ? of[name]! : 0)
+  const larger = classNames.map(name => [name, Math.max(count(plan, name), count(other, name))] as const)
+  return Object.fromEntries(larger.filter(([, networks]) => networks > 0))
 }
 
 /** What a stopped call says. */

@@ -22,7 +22,7 @@ import {
   writeManifest,
 } from './manifest.js'
 import { mendLedgers, sealLedger } from './mend.js'
-import { joined, type Plan } from './plan.js'
+import { checkFileName, joined, type Plan } from './plan.js'
 import type { Shard } from './shard.js'
 import { NETWORK_SPLIT } from './split.js'
 import type { TrainZooOptions } from './train-zoo.js'
@@ -98,31 +98,43 @@ export async function makeDirectory(out: string): Promise<void> {
 /**
  * Starts a zoo, or checks that the one there is of the same recipe, mends what a crash or a damaged disk left, and lets
  * it grow. The caller holds the lock of its ledger; shards that start together take turns.
+ *
+ * @returns the manifest, with what the zoo there keeps and has planned already
  */
 export async function prepareDirectory(
   out: string,
   wanted: TrainedZooManifest,
   shard?: Shard,
-): Promise<void> {
-  await withLock(out, ZOO_FILES.manifestLock, async () => {
+): Promise<TrainedZooManifest> {
+  const prepared = await withLock(out, ZOO_FILES.manifestLock, async () => {
     const present = await readManifest(out)
-    const manifest = present ? grown(out, wanted, withOutputs(trainedManifest(out, present), wanted)) : wanted
+    const manifest = present ? continued(out, wanted, trainedManifest(out, present)) : wanted
     if (!present && (await ledgerFiles(out)).length > 0) {
       const why = 'a ledger but no zoo.json, so that nothing says of which recipe its networks are'
       throw new ZooError('zoo', `${out} has ${why}; choose another directory`, { path: out })
     }
     await removeUnfinished(out)
     await makeDirectory(join(out, ZOO_FILES.models))
-    if (wanted.stores?.checkpoints) await makeDirectory(join(out, ZOO_FILES.checkpoints))
+    if (manifest.stores?.checkpoints) await makeDirectory(join(out, ZOO_FILES.checkpoints))
     if (present && !isSealed(present)) await raiseFormat(out, manifest, shard)
     if (JSON.stringify(manifest) !== JSON.stringify(present)) await writeManifest(out, manifest)
+    return manifest
   })
   await mendLedgers(out, shard)
+  return prepared
 }
 
-/** A zoo may be given outputs later: the weights are enough for them. */
-function withOutputs(present: TrainedZooManifest, { stores }: TrainedZooManifest): TrainedZooManifest {
-  return stores?.outputs ? { ...present, stores: { ...present.stores, outputs: stores.outputs } } : present
+/**
+ * What a zoo keeps it goes on keeping, whether a later call says so or not. Outputs may be asked for later, as the
+ * weights are enough for them.
+ */
+function continued(out: string, wanted: TrainedZooManifest, present: TrainedZooManifest): TrainedZooManifest {
+  const checkpoints = wanted.stores?.checkpoints ?? present.stores?.checkpoints
+  const outputs = wanted.stores?.outputs ?? present.stores?.outputs
+  const keep = (manifest: TrainedZooManifest, stores: Stores): TrainedZooManifest =>
+    Object.keys(stores).length > 0 ? { ...manifest, stores } : manifest
+  const both = { ...(checkpoints && { checkpoints }), ...(outputs && { outputs }) }
+  return grown(out, keep(wanted, both), keep(present, { ...present.stores, ...(outputs && { outputs }) }))
 }
 
 /**
@@ -142,7 +154,10 @@ export function grown(
       { path: out },
     )
   }
-  return { ...wanted, plan: joined(present.plan, wanted.plan) }
+  const plan = joined(present.plan, wanted.plan, wanted.classNames)
+  for (const name of Object.keys(plan)) checkFileName(name, Object.keys(plan))
+  const { images, imageSets } = present
+  return { ...wanted, plan, images, ...(imageSets && { imageSets }) }
 }
 
 /** A zoo of format version 1 gets its checksums: the ledger first, then `zoo.json`, which says that they are there. */

@@ -37,12 +37,13 @@ export interface TrainZooOptions extends RecipeOptions {
   shard?: Shard | undefined
   /**
    * Keep the weights of other epochs too, the initialisation included, in a file beside the network's: 4 bytes a weight
-   * and checkpoint, 9.5 MB for all 26 of a LeNet-5. Default: none. Changes no weight.
+   * and checkpoint, 9.5 MB for all 26 of a LeNet-5. Default: as the zoo has it, for a new one none. Changes no weight.
    */
   checkpoints?: CheckpointRule | undefined
   /**
    * Keep every network's probabilities on the validation split, for {@link Zoo.outputs}: 16 kB a network with
-   * Imagenette. Default false. Changes no weight. Networks of earlier calls that lack them are given theirs.
+   * Imagenette. Default: as the zoo has it, for a new one false.
+   * Changes no weight. Networks of earlier calls that lack them are given theirs.
    */
   outputs?: boolean | undefined
   /** Stops within a batch; what is finished stays, and a second call goes on. */
@@ -77,10 +78,10 @@ export async function trainZoo(options: TrainZooOptions): Promise<Zoo> {
   const engine = await openEngine({ engine: options.engine, concurrency: options.concurrency })
   let lock: Lock | undefined
   try {
-    const manifest = manifestOf(recipe, sets, plan, engine, stores)
+    const wanted = manifestOf(recipe, sets, plan, engine, stores)
     await makeDirectory(out)
     lock = await lockDirectory(out, lockName(ledgerName(shard)), signal)
-    await prepareDirectory(out, manifest, shard)
+    const manifest = await prepareDirectory(out, wanted, shard)
     const last = await trainMissing(options, manifest, plan, engine, lock)
     const zoo = await openZoo(out)
     if (zoo.networks.length > 0 && (!shard || isSettled(zoo))) {

@@ -191,6 +191,7 @@ describe('refusals', () => {
       { learningRate: { unifrom: [0, 1] } },
     ],
     ['invalid vary.learningRate; needs a list, or one of', { learningRate: 0.1 }],
+    ['invalid vary.optimizer; needs a list of names: sgd', { optimizer: 'sgd' }],
     ['invalid vary.momentum; only sgd has it; vary or set the optimizer too: [0.5]', { momentum: [0.5] }],
     ['invalid optimizer.momentum; not in [0, 1): 1.5', { momentum: [1.5], optimizer: ['adam', 'sgd'] }],
     ['invalid optimizer; is not one of adam, sgd: rmsprop', { optimizer: ['rmsprop'] }],

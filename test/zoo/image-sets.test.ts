@@ -6,7 +6,6 @@ import {
   generateImages,
   type ImageSet,
   mergeZoos,
-  openZoo,
   type TrainZooOptions,
   verifyZoo,
   type Zoo,
@@ -77,10 +76,10 @@ describe('a zoo of several image sets', () => {
     )
   })
 
-  it('goes on with the same sets only', async () => {
+  it('goes on with the same sets only, by the names that its networks draw', async () => {
     const out = zoo.path
     await expect(trainSmallZoo(out, { ...both, images: plain })).rejects.toThrow(
-      /another recipe: vary is undefined, was .*; images is "\w{12}", was \["\w{12}","\w{12}"\]/,
+      /another recipe: vary is undefined, was .*; images is "\w{12}", was \["generated-3 \w{12}","negative \w{12}"\]/,
     )
     const other = {
       ...generateImages({ classes: 10, trainPerClass: 30, validationPerClass: 8, seed: 4 }),
@@ -89,7 +88,22 @@ describe('a zoo of several image sets', () => {
     await expect(trainSmallZoo(out, { ...both, images: [plain, other] })).rejects.toThrow(
       /another recipe: images is/,
     )
-    expect((await openZoo(out)).networks).toHaveLength(8)
+    const vary = { images: [plain.name, 'negative'] }
+    const swapped = [negativeOf(plain, plain.name), { ...plain, name: 'negative' }]
+    await expect(trainSmallZoo(out, { ...both, vary, images: swapped })).rejects.toThrow(
+      /another recipe: images is/,
+    )
+    const manifest = readFileSync(join(out, 'zoo.json'), 'utf8')
+    await trainSmallZoo(out, { ...both, vary, images: [negative, plain] })
+    expect(readFileSync(join(out, 'zoo.json'), 'utf8')).toBe(manifest)
+  })
+
+  it('draws from all sets, also where what varies says nothing of them', async () => {
+    const out = join(folder, 'rates')
+    const vary = { images: undefined, learningRate: [0.001] }
+    const { manifest } = await trainSmallZoo(out, { ...both, vary, perClass: 1 })
+    expect(manifest.recipe!.vary).toEqual({ learningRate: [0.001], images: [plain.name, 'negative'] })
+    expect(manifest.imageSets).toHaveLength(2)
   })
 
   it('may draw one set more often than another', async () => {
