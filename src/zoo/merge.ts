@@ -1,9 +1,20 @@
-import { copyFile as copy, realpath } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import { realpath, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { isZooError, reasonOf, ZooError } from '../errors.js'
 import { checkOptionNames, invalidOption } from '../options.js'
 import { ensureCompiled } from './compile.js'
 import { checkpointPath, digestFile, modelPath, networkName, writeWhole, ZOO_FILES } from './files.js'
-import { type LedgerRecord, LedgerWriter, type NetworkRecord, readLedger } from './ledger.js'
+import {
+  isSound,
+  type LedgerLine,
+  type LedgerRecord,
+  LedgerWriter,
+  ledgerFiles,
+  ledgerLines,
+  type NetworkRecord,
+  readLedger,
+} from './ledger.js'
 import { type Lock, lockDirectory } from './lock.js'
 import {
   differences,
@@ -20,7 +31,7 @@ import { grown, makeDirectory, prepareDirectory } from './prepare.js'
 import { outputsName } from './shard.js'
 import { NETWORK_SPLIT } from './split.js'
 import { isWhole } from './whole.js'
-import { openZoo, type Zoo } from './zoo.js'
+import { openDirectory, openZoo, type Zoo } from './zoo.js'
 
 /** Options of {@link mergeZoos}. */
 export interface MergeOptions {
@@ -52,8 +63,12 @@ type Places = readonly [first: Place, ...others: Place[]]
 /**
  * Joins zoos of the same recipe, images and arithmetic into one directory: shards that were trained on machines without
  * a common disk, or parts of a plan. Copies every network with its checkpoints and outputs, each checked against its
- * checksum on the way, from the first zoo whose copy is whole, then compiles. `out` may be one of the zoos. The merged zoo has the bytes that one call of `trainZoo` would have given it. Its plan is
- * the larger one of each class; a network that failed in one zoo and is finished in another is finished.
+ * checksum on the way, from the first zoo whose copy is whole, then compiles. `out` may be one of the zoos. The merged zoo
+ * has the bytes that one call of `trainZoo` would have given it. Its plan is the larger one of each class; a network that
+ * failed in one zoo and is finished in another is finished.
+ *
+ * A ledger line that is damaged, in a zoo or in `out`, is made up for by another zoo: by one that has a network of the
+ * weights that the line still says, or by all that together have every network that its zoo plans.
  *
  * @example
  * const zoo = await mergeZoos(['from-node-1', 'from-node-2'], { out: 'zoo' })
@@ -61,8 +76,8 @@ type Places = readonly [first: Place, ...others: Place[]]
  *
  * @returns the merged zoo, open
  * @throws ZooError `option` for a wrong option; `zoo` naming the zoo of another recipe, the network of which two zoos have
- * different weights (nothing is written in either case), or the damaged files of a network that no zoo has whole (nothing
- * is written of it);
+ * different weights, or the damaged ledger line that no zoo makes up for (nothing is written in these cases), or the
+ * damaged files of a network that no zoo has whole (nothing is written of it);
  * `interrupted` when `signal` is aborted.
  */
 export async function mergeZoos(sources: readonly string[], options: MergeOptions): Promise<Zoo> {
@@ -70,6 +85,7 @@ export async function mergeZoos(sources: readonly string[], options: MergeOption
   const zoos = await openEach(sources)
   const manifest = joinedManifest(zoos)
   const places = placesOf(zoos)
+  await checkDamage((await readManifest(out)) ? [...zoos, await openDirectory(out, LENIENT)] : zoos)
   if (signal?.aborted) throw interruptedAfter(0, places.size)
   await makeDirectory(out)
   const lock = await lockDirectory(out, ZOO_FILES.lock, signal)
@@ -98,11 +114,13 @@ function checkOptions(sources: readonly string[], options: MergeOptions): MergeO
   return options
 }
 
+const LENIENT = { lenient: true }
+
 /** Every directory once, also where it is given twice, or by a link. */
 async function openEach(sources: readonly string[]): Promise<Zoo[]> {
   const zoos = new Map<string, Zoo>()
   for (const source of sources) {
-    const zoo = await openZoo(source)
+    const zoo = await openDirectory(source, LENIENT)
     const path = await realpath(source)
     if (!zoos.has(path)) zoos.set(path, zoo)
   }
@@ -151,6 +169,44 @@ function checkEqual(name: string, [path, { sha256 }]: Copy, [otherPath, other]: 
   const todo = 'weightzoo verify --retrain tells which zoo to leave out'
   const message = `${path} and ${otherPath} have different weights of ${name} (${hashes}); ${todo}`
   throw new ZooError('zoo', message, { path: otherPath })
+}
+
+/**
+ * Damaged lines are left out of zoos, but may not make networks vanish without a word.
+ * @throws ZooError `zoo` naming the line whose network may be in no zoo
+ */
+async function checkDamage(zoos: readonly Zoo[]): Promise<void> {
+  const networks = zoos.flatMap(zoo => zoo.networks)
+  const weights = new Set(networks.map(({ sha256 }) => sha256))
+  const failures = zoos.flatMap(zoo => zoo.failures)
+  const known = new Set([...networks, ...failures].map(({ class: name, index }) => networkName(name, index)))
+  for (const { path, manifest } of zoos) {
+    for (const file of await ledgerFiles(path)) {
+      for await (const line of ledgerLines(join(path, file))) {
+        if (line.state === 'unfinished' || isSound(line, isSealed(manifest))) continue
+        const lost = madeUpFor(line, weights) ? undefined : firstMissing(manifest.plan, known)
+        if (lost === undefined) continue
+        const where = `${join(path, file)}:${line.number}`
+        const message = `${where} is damaged, and may be of ${lost}, which no zoo has; ${TRAIN_AGAIN}`
+        throw new ZooError('zoo', message, { path: join(path, file) })
+      }
+    }
+  }
+}
+
+/** Whether what can still be read of a damaged line shows that no network is lost with it: names may be what is damaged. */
+function madeUpFor({ record }: LedgerLine, weights: ReadonlySet<string>): boolean {
+  return record !== undefined && (record.status === 'failed' || weights.has(record.sha256))
+}
+
+function firstMissing(plan: Plan, known: ReadonlySet<string>): string | undefined {
+  for (const [className, count] of Object.entries(plan)) {
+    for (let index = 0; index < count; index++) {
+      const name = networkName(className, index)
+      if (!known.has(name)) return name
+    }
+  }
+  return undefined
 }
 
 /** Looks for another recipe in the target, and for networks with other weights, before anything is written. */
@@ -303,7 +359,8 @@ async function checkSource(path: string, expected: string | undefined): Promise<
 /** Copies a file that has been checked, and looks that the copy is the same. */
 async function copyFile(from: string, to: string, sha256: string): Promise<void> {
   await writeWhole(to, async temporary => {
-    await copy(from, temporary)
+    // Not fs.copyFile, which copies the mode too: a read-only part's files could not be synced.
+    await writeFile(temporary, createReadStream(from, { highWaterMark: 2 ** 20 }))
     if ((await digestFile(temporary)).sha256 === sha256) return
     throw new ZooError('zoo', `${to} was not written as ${from} reads; look at the disk, then merge again`, {
       path: to,

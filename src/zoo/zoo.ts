@@ -288,11 +288,16 @@ export class Zoo {
  * zoo.networks.length
  */
 export async function openZoo(path: string): Promise<Zoo> {
+  return openDirectory(path, { lenient: false })
+}
+
+/** The same; `lenient` leaves out ledger lines that cannot be believed. */
+export async function openDirectory(path: string, { lenient }: { lenient: boolean }): Promise<Zoo> {
   const directory = await stat(path).catch(() => undefined)
   if (!directory?.isDirectory()) throw new ZooError('zoo', `no such zoo directory: ${path}`, { path })
   const manifest = await readManifest(path)
   if (!manifest) throw new ZooError('zoo', `no zoo.json in ${path}; is it a zoo directory?`, { path })
-  const records = await readLedger(path, { sealed: isSealed(manifest) })
+  const records = await readLedger(path, { sealed: isSealed(manifest), lenient })
   const { classNames } = manifest
   const stranger = records.find(record => !classNames.includes(record.class))
   if (stranger) {

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { appendFile, copyFile, cp, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { appendFile, chmod, copyFile, cp, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import {
   generateImages,
@@ -55,6 +55,15 @@ async function copyOf(path = parts[1]!): Promise<string> {
   const copy = join(await temporaryFolder(), 'part')
   await cp(path, copy, { recursive: true })
   return copy
+}
+
+/** Changes a line of a zoo's ledger, counted from 1. */
+async function damageLine(zoo: string, ledger: string, number: number, change: (line: string) => string) {
+  const path = join(zoo, ledger)
+  const lines = (await readFile(path, 'utf8')).split('\n')
+  const damaged = change(lines[number - 1]!)
+  expect(damaged).not.toBe(lines[number - 1])
+  await writeFile(path, lines.with(number - 1, damaged).join('\n'))
 }
 
 const FILES = ['models', 'checkpoints', 'outputs'] as const
@@ -154,6 +163,50 @@ describe('mergeZoos', () => {
     expect(await contentOf(out)).toEqual(await contentOf(whole))
   })
 
+  it.each<[string, (line: string) => string]>([
+    ['its checksum differs', line => line.replace('"seconds":', '"seconds":1')],
+    ['it is of another index', line => line.replace(/"index":\d/, '"index":7')],
+    ['it is no JSON', line => line.replace('{', '[')],
+  ])('makes up for a damaged ledger line by another zoo: %s', async (_, change) => {
+    for (const sourcesOf of [(copy: string) => [copy, whole], () => [whole]]) {
+      for (const isTarget of [true, false]) {
+        const copy = await copyOf(whole)
+        await damageLine(copy, 'ledger.jsonl', 2, change)
+        const out = isTarget ? copy : join(await temporaryFolder(), 'merged')
+        const zoo = await mergeZoos(sourcesOf(copy), { out })
+        expect(zoo.networks).toHaveLength(4)
+        expect(await contentOf(out)).toEqual(await contentOf(whole))
+      }
+    }
+  })
+
+  it('makes up for a damaged line of a zoo that is not finished by what the line still says', async () => {
+    const [copy, other] = [await copyOf(), await copyOf()]
+    await damageLine(copy, 'ledger.2-of-2.jsonl', 1, line => line.replace('"seconds":', '"seconds":1'))
+    const out = join(await temporaryFolder(), 'merged')
+    expect((await mergeZoos([copy, other], { out })).networks).toHaveLength(2)
+  })
+
+  it('copies files that only may be read, as a user without rights', async () => {
+    const rights = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}
+    const folder = await temporaryFolder()
+    const out = join(folder, 'merged')
+    await chmod(folder, 0o777)
+    const copy = await copyOf(whole)
+    await chmod(dirname(copy), 0o755)
+    for (const file of readdirSync(copy, { recursive: true, withFileTypes: true }))
+      await chmod(join(file.parentPath, file.name), file.isDirectory() ? 0o555 : 0o444)
+    const script = `
+      import { mergeZoos } from ${JSON.stringify(fromRoot('dist/index.js'))}
+      await mergeZoos([${JSON.stringify(copy)}], { out: ${JSON.stringify(out)} })`
+    const args = ['--input-type=module', '-e', script]
+    const child = spawnSync(process.execPath, args, { encoding: 'utf8', ...rights })
+    expect(child.stderr).toBe('')
+    expect(await contentOf(out)).toEqual(await contentOf(whole))
+    const model = readdirSync(join(out, 'models'))[0]!
+    expect(statSync(join(out, 'models', model)).mode & 0o200).toBe(0o200)
+  })
+
   it.each([
     ['beside the zoos', () => [whole]],
     ['the first of them', (out: string) => [out, whole]],
@@ -215,6 +268,26 @@ describe('mergeZoos', () => {
 })
 
 describe('mergeZoos refuses', () => {
+  it.each<[string, (line: string) => string]>([
+    ['that can be read', line => line.replace('"seconds":', '"seconds":1')],
+    ['that cannot', line => line.slice(5)],
+  ])('a damaged ledger line %s, whose network no zoo has, before anything is written', async (_, change) => {
+    const copy = await copyOf()
+    const { class: name, index } = (await openZoo(copy)).networks[0]!
+    await damageLine(copy, 'ledger.2-of-2.jsonl', 1, change)
+    const out = join(await temporaryFolder(), 'merged')
+    const work = mergeZoos([parts[0]!, copy], { out })
+    const ledger = join(copy, 'ledger.2-of-2.jsonl')
+    const message = `${ledger}:1 is damaged, and may be of ${name}_${index}, which no zoo has; weightzoo train `
+    await expect(work).rejects.toThrow(message)
+    await expect(work).rejects.toMatchObject({ tag: 'zoo', fields: { path: ledger } })
+    expect(existsSync(out)).toBe(false)
+    const before = readFileSync(ledger)
+    await expect(mergeZoos([parts[0]!], { out: copy })).rejects.toThrow(message)
+    expect(readFileSync(ledger)).toEqual(before)
+    expect((await mergeZoos([parts[0]!, copy, whole], { out })).networks).toHaveLength(4)
+  })
+
   it('weights that differ, in another source or in the target, before anything is written', async () => {
     const copy = await copyOf()
     const { networks } = await openZoo(copy)
