@@ -16,7 +16,7 @@ import { addTrain } from './cli/train.js'
 import { addVerify } from './cli/verify.js'
 import { isZooError } from './index.js'
 
-// The command line: every command is a file in cli/, and knows the public API only (and csv.ts).
+// The command line: every command is a file in cli/, and knows the public API only (and csv.ts, and oneLine of errors.ts).
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string

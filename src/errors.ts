@@ -42,9 +42,15 @@ export class ZooError<Tag extends ZooErrorTag = ZooErrorTag> extends Error {
   }
 }
 
-/** A name from a hostile file may hold line ends, and worse for a terminal. */
-function oneLine(message: string): string {
-  return message.replace(/\p{Cc}/gu, character => JSON.stringify(character).slice(1, -1))
+/**
+ * Text with its control characters escaped, as in JSON: a name from a hostile file may hold line ends, and worse for a
+ * terminal, or turn the writing direction of what follows it.
+ */
+export function oneLine(text: string): string {
+  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu, character => {
+    const escaped = JSON.stringify(character).slice(1, -1)
+    return escaped === character ? `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}` : escaped
+  })
 }
 
 /**

@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { testedOf } from '../classifiers/splits.js'
+import { oneLine } from '../errors.js'
 import {
   type Classifier,
   crossValidate,
@@ -198,7 +199,7 @@ function textOf(results: readonly Result[], { folds, testShare }: ClassifyFlags)
   ])
   return [
     `${classNames.length} classes, ${how}`,
-    `chance ${percent(chance)}, always the most frequent class (${majority.class}) ${percent(majority.accuracy)}\n`,
+    `chance ${percent(chance)}, always the most frequent class (${oneLine(majority.class)}) ${percent(majority.accuracy)}\n`,
     alignColumns([['classifier', 'features', 'of', 'accuracy', '95 % interval', 'F1', 'm:ss'], ...table]),
     `\nThe most accurate: ${best.classifier} on ${best.features} of ${best.of}`,
     alignColumns([['class', 'networks', 'precision', 'sensitivity', 'specificity', 'F1'], ...scores]),

@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { type FailureRecord, openZoo, summarize, type ZooManifest } from '../index.js'
 import { contentLines, contentsOf } from './contents.js'
 import { wholeNumber } from './flags.js'
-import { count, metricsTable } from './output.js'
+import { count, metricsTable, printLines } from './output.js'
 
 /** `weightzoo inspect`. */
 export function addInspect(program: Command): void {
@@ -26,7 +26,7 @@ async function inspect(
   const zoo = await openZoo(path)
   if (className !== undefined) {
     const record = zoo.network(className, index ?? 0)
-    console.log(JSON.stringify(record, null, json ? undefined : 2))
+    printLines(JSON.stringify(record, null, json ? undefined : 2).split('\n'))
     return
   }
   const { manifest, networks, failures } = zoo
@@ -40,17 +40,15 @@ async function inspect(
   const { plan, parameterCount } = manifest
   const planned = Object.values(plan).reduce((sum, n) => sum + n, 0)
   const hours = networks.reduce((sum, { seconds }) => sum + seconds, 0) / 3600
-  console.log(
-    [
-      `zoo           ${resolve(path)}`,
-      `networks      ${count(networks.length)} of ${count(planned)} planned, ${count(failures.length)} failed, ${hours.toFixed(2)} core-hours`,
-      `architecture  ${zoo.architecture.name}, ${count(parameterCount)} parameters`,
-      ...originLines(manifest),
-      ...contentLines(contents, networks.length),
-    ].join('\n'),
-  )
+  printLines([
+    `zoo           ${resolve(path)}`,
+    `networks      ${count(networks.length)} of ${count(planned)} planned, ${count(failures.length)} failed, ${hours.toFixed(2)} core-hours`,
+    `architecture  ${zoo.architecture.name}, ${count(parameterCount)} parameters`,
+    ...originLines(manifest),
+    ...contentLines(contents, networks.length),
+  ])
   if (networks.length > 0) console.log(`\n${metricsTable(summary)}`)
-  if (failures.length > 0) console.log(`\n${failureLines(failures).join('\n')}`)
+  if (failures.length > 0) printLines(['', ...failureLines(failures)])
 }
 
 /** Failures by reason, the most frequent one first: a thousand networks that failed alike are one line. */

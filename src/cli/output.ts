@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { oneLine } from '../errors.js'
 import type { ClassSummary, ImageProgress, ImportProgress, TrainingProgress, Zoo } from '../index.js'
 
 /** Columns of the drawn part of a progress bar. */
@@ -28,7 +29,7 @@ export class StatusLine {
   /** Prints a line that stays. */
   note(text: string): void {
     if (this.quiet) return
-    this.stream.write(`${this.drawn ? '\r\x1b[K' : ''}${text}\n`)
+    this.stream.write(`${this.drawn ? '\r\x1b[K' : ''}${oneLine(text)}\n`)
     this.drawn = false
   }
 
@@ -120,8 +121,14 @@ export function metricsTable(summary: readonly ClassSummary[]): string {
   return alignColumns([head, ...lines, ...(summary.length > 1 ? [all] : [])])
 }
 
-/** The first column to the left, the others to the right. */
-export function alignColumns(rows: readonly (readonly string[])[]): string {
+/** Prints lines, and nothing of the names and reasons in them, which may be anybody's, that moves a terminal's cursor. */
+export function printLines(lines: readonly string[]): void {
+  console.log(lines.map(oneLine).join('\n'))
+}
+
+/** The first column to the left, the others to the right; cells are shown as {@link printLines} shows lines. */
+export function alignColumns(table: readonly (readonly string[])[]): string {
+  const rows = table.map(row => row.map(oneLine))
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map(row => row[column]!.length)))
   return rows
     .map(row =>

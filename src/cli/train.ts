@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander'
+import { oneLine } from '../errors.js'
 import {
   type CheckpointRule,
   generateImages,
@@ -214,7 +215,9 @@ function finish(zoo: Zoo, { quiet = false }: TrainFlags): void {
   if (zoo.failures.length === 0) return
   const [first] = zoo.failures
   console.error(
-    `error: ${zoo.failures.length} networks failed, the first ${first!.class}_${first!.index}: ${first!.reason}; --retry-failed tries again`,
+    oneLine(
+      `error: ${zoo.failures.length} networks failed, the first ${first!.class}_${first!.index}: ${first!.reason}; --retry-failed tries again`,
+    ),
   )
   process.exitCode = EXIT.failedNetworks
 }

@@ -4,7 +4,7 @@ import { type Verification, verifyZoo } from '../index.js'
 import { EXIT } from './exit.js'
 import { interruptSignal, wholeNumber } from './flags.js'
 import { type ImageFlags, loadImages, sources, withImageFlags } from './images.js'
-import { count, StatusLine } from './output.js'
+import { count, printLines, StatusLine } from './output.js'
 
 interface VerifyFlags extends ImageFlags {
   retrain?: number
@@ -71,9 +71,11 @@ async function verify(path: string, flags: VerifyFlags): Promise<void> {
 
 /** One line a finding, then what has been looked at. */
 function report({ findings, notes, ...checked }: Verification, quiet: boolean): void {
-  for (const { file, kind, message } of findings) console.log(`${file}: ${kind}: ${message}`)
-  if (quiet) return
-  for (const note of notes) console.log(`note: ${note}`)
+  const lines = findings.map(({ file, kind, message }) => `${file}: ${kind}: ${message}`)
+  if (quiet) {
+    if (lines.length > 0) printLines(lines)
+    return
+  }
   const { networks, files, bytes, retrained, metrics } = checked
   const parts = [
     `${count(networks)} networks`,
@@ -82,5 +84,5 @@ function report({ findings, notes, ...checked }: Verification, quiet: boolean): 
     ...(metrics > 0 ? [`metrics computed again: ${count(metrics)}`] : []),
     findings.length === 0 ? 'nothing wrong' : `${count(findings.length)} findings`,
   ]
-  console.log(parts.join('; '))
+  printLines([...lines, ...notes.map(note => `note: ${note}`), parts.join('; ')])
 }
