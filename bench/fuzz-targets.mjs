@@ -140,12 +140,8 @@ export async function prepareTargets(root) {
         const name = pick(['modelwise.h5', 'layerwise.h5', 'compiled.json', 'metrics.csv'], random)
         const file = join(copy, name)
         await writeFile(file, mutateBytes(await readFile(file), random))
-        try {
-          // Before the damaged file is made again.
-          if (name.endsWith('.h5')) await readRows(file, name)
-        } finally {
-          await readWhole(copy)
-        }
+        await readWhole(copy)
+        if (name.endsWith('.h5')) await readRows(file, name)
       },
       check,
     },

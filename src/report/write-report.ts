@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { reasonOf, ZooError } from '../errors.js'
 import { checkOptionNames, invalidOption } from '../options.js'
-import { makeFolder, writeWhole, ZOO_FILES } from '../zoo/files.js'
+import { makeFolder, refuseLink, writeWhole, ZOO_FILES } from '../zoo/files.js'
 import { summarize } from '../zoo/summary.js'
 import type { Zoo } from '../zoo/zoo.js'
 import type { Chart } from './chart.js'
@@ -58,6 +58,7 @@ export async function writeReport(zoo: Zoo, options: ReportOptions = {}): Promis
   if (!Number.isSafeInteger(seed) || seed < 0)
     throw invalidOption('seed', seed, 'needs a whole number of at least 0')
   // First, so that a place that cannot be written to shows before an hour of work.
+  if (options.out === undefined) for (const folder of [out, join(out, 'charts')]) await refuseLink(folder)
   await makeReportFolder(join(out, 'charts'))
   const study = await studyWeights(zoo, { quick, seed, onProgress, signal })
   const charts = chartsOf(zoo, study)

@@ -1,7 +1,7 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { reasonOf, ZooError } from '../errors.js'
-import { type FileDigest, writeWhole, ZOO_FILES } from './files.js'
+import { type FileDigest, readText, writeWhole, ZOO_FILES } from './files.js'
 import { seal, sealState } from './seal.js'
 
 /** The files that `compileZoo` makes of models and ledger. */
@@ -16,19 +16,30 @@ export interface CompiledState {
 
 /**
  * `undefined` where there is none.
- * @throws ZooError `zoo` when it is damaged.
+ * @throws ZooError `zoo` when it is damaged, or is not of this format.
  */
 export async function readCompiledState(zooPath: string): Promise<CompiledState | undefined> {
   const path = join(zooPath, ZOO_FILES.compiled)
+  let intact = false
   try {
-    const text = await readFile(path, 'utf8')
-    if (sealState(text) === 'intact') return JSON.parse(text) as CompiledState
+    const text = await readText(path)
+    intact = sealState(text) === 'intact'
+    const state: unknown = intact && JSON.parse(text)
+    if (isCompiledState(state)) return state
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw new ZooError('zoo', `cannot read ${path}: ${reasonOf(error)}`, { path }, { cause: error })
   }
-  throw new ZooError('zoo', `${path} is damaged (its checksum differs); weightzoo compile makes it again`, {
-    path,
+  const what = intact ? 'is not what weightzoo compile writes' : 'is damaged (its checksum differs)'
+  throw new ZooError('zoo', `${path} ${what}; weightzoo compile makes it again`, { path })
+}
+
+function isCompiledState(value: unknown): value is CompiledState {
+  const { networks_sha256, files } = (value ?? {}) as Partial<CompiledState>
+  if (typeof networks_sha256 !== 'string' || typeof files !== 'object' || files === null) return false
+  return COMPILED_FILES.every(name => {
+    const { bytes, sha256 } = files[name] ?? {}
+    return typeof bytes === 'number' && typeof sha256 === 'string'
   })
 }
 

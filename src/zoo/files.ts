@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { constants, createReadStream, type Stats } from 'node:fs'
+import { type FileHandle, lstat, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { reasonOf, ZooError } from '../errors.js'
 import { type ProcessIdentity, placeTag } from './process-identity.js'
@@ -61,8 +61,57 @@ export interface FileDigest {
   readonly sha256: string
 }
 
+/** @throws Error for what is no file: whoever reads a pipe or a device waits for ever. */
+export async function checkIsFile(path: string): Promise<void> {
+  refuseOthers(await stat(path))
+}
+
+function refuseOthers(found: Stats): void {
+  if (found.isDirectory()) throw new Error(IS_FOLDER)
+  if (!found.isFile()) throw new Error('it is a pipe or a device, not a file')
+}
+
+const IS_FOLDER = 'it is a folder, not a file: remove it'
+const IS_LINK =
+  'it is a link, and nothing is written outside the zoo; remove it, or put there what it points to'
+
+/** The text of a file. */
+export async function readText(path: string): Promise<string> {
+  await checkIsFile(path)
+  return readFile(path, 'utf8')
+}
+
+/** Opens a file of a zoo to write in it, and makes it where there is none. */
+export async function openToWrite(path: string): Promise<FileHandle> {
+  // Not for appending: Windows cannot truncate what is open for that. It has no flag against links, either.
+  const flags = constants.O_RDWR | constants.O_CREAT | (constants.O_NOFOLLOW ?? 0)
+  const handle = await open(path, flags).catch(error => {
+    throw error.code === 'ELOOP' ? new Error(IS_LINK, { cause: error }) : error
+  })
+  try {
+    refuseOthers(await handle.stat())
+    await syncDirectory(dirname(path))
+    return handle
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+}
+
+/** @throws Error when an open file has been removed: what is written into it would be lost. */
+export async function checkIsLinked(handle: FileHandle): Promise<void> {
+  if ((await handle.stat()).nlink === 0) throw new Error('the file was removed while it was open')
+}
+
+/** @throws ZooError `zoo` for a folder of a zoo that is a link: what is written into it would lie elsewhere. */
+export async function refuseLink(path: string): Promise<void> {
+  if (!(await lstat(path).catch(() => undefined))?.isSymbolicLink()) return
+  throw new ZooError('zoo', `cannot write ${path}: ${IS_LINK}`, { path })
+}
+
 /** Reads a file through, and nothing of it stays in memory. */
 export async function digestFile(path: string): Promise<FileDigest> {
+  await checkIsFile(path)
   const hash = createHash('sha256')
   let bytes = 0
   for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) {
@@ -136,7 +185,9 @@ export async function writeWhole(path: string, write: (temporary: string) => Pro
     }
     // Errors of the file system have a code; anything else is not about this file.
     if (!(error instanceof Error && 'code' in error)) throw error
-    throw new ZooError('zoo', `cannot write ${path}: ${reasonOf(error)}`, { path }, { cause: error })
+    const isFolder = (await lstat(path).catch(() => undefined))?.isDirectory()
+    const reason = isFolder ? IS_FOLDER : reasonOf(error)
+    throw new ZooError('zoo', `cannot write ${path}: ${reason}`, { path }, { cause: error })
   }
 }
 

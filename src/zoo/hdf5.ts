@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs'
 import type { Dataset, File, Group } from 'h5wasm'
 import { ZooError } from '../errors.js'
+import { checkIsFile } from './files.js'
 import { ChunkedRows } from './hdf5-chunks.js'
 import { LibraryFile } from './hdf5-library.js'
 import { forEachRun } from './runs.js'
@@ -169,6 +170,7 @@ export class Hdf5Reader {
   static async open(path: string): Promise<Hdf5Reader> {
     if (!existsSync(path)) throw new ZooError('zoo', `no such file: ${path}`, { path })
     try {
+      await checkIsFile(path)
       return new Hdf5Reader(path, await LibraryFile.open(path, 'r'))
     } catch (error) {
       throw damaged(path, `${statSync(path).size} bytes; ${hdf5Reason(error)}`, error)

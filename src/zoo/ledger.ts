@@ -1,11 +1,11 @@
-import { constants, createReadStream } from 'node:fs'
-import { open, readdir, writeFile } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import { type FileHandle, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { reasonOf, ZooError } from '../errors.js'
 import type { EpochRecord } from '../training/engine.js'
 import type { Metrics } from '../training/metrics.js'
 import type { Hyperparameters } from '../training/vary.js'
-import { syncDirectory, writeWhole, ZOO_FILES } from './files.js'
+import { checkIsFile, checkIsLinked, openToWrite, writeWhole, ZOO_FILES } from './files.js'
 import { type SealState, seal, sealState, withoutCheck } from './seal.js'
 import { SHARD_LEDGER } from './shard.js'
 import type { WeightSummary } from './weight-summary.js'
@@ -128,6 +128,7 @@ export async function* ledgerLines(path: string): AsyncGenerator<LedgerLine> {
 async function* linesOf(path: string): AsyncGenerator<{ text: string; ended: boolean }> {
   let rest: Buffer = Buffer.alloc(0)
   try {
+    await checkIsFile(path)
     for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) {
       rest = rest.length === 0 ? (chunk as Buffer) : Buffer.concat([rest, chunk as Buffer])
       let start = 0
@@ -246,7 +247,7 @@ export class LedgerWriter {
 
   private constructor(
     private readonly path: string,
-    private readonly handle: Awaited<ReturnType<typeof open>>,
+    private readonly handle: FileHandle,
     /** Where the next line starts: a line that was cut off by a full disk is written over. */
     private end: number,
   ) {}
@@ -255,10 +256,8 @@ export class LedgerWriter {
   static async open(zooPath: string, name: string = ZOO_FILES.ledger): Promise<LedgerWriter> {
     const path = join(zooPath, name)
     try {
-      // Not 'a+': Windows cannot truncate what is open for appending.
-      const handle = await open(path, constants.O_RDWR | constants.O_CREAT)
+      const handle = await openToWrite(path)
       try {
-        await syncDirectory(zooPath)
         const end = await endOfLastLine(handle)
         await handle.truncate(end)
         return new LedgerWriter(path, handle, end)
@@ -281,7 +280,7 @@ export class LedgerWriter {
   private async write(record: LedgerRecord): Promise<void> {
     const line = Buffer.from(seal(record))
     try {
-      if ((await this.handle.stat()).nlink === 0) throw new Error('the file was removed while it was open')
+      await checkIsLinked(this.handle)
       for (let at = 0; at < line.length; )
         at += (await this.handle.write(line, at, line.length - at, this.end + at)).bytesWritten
       await this.handle.datasync()
@@ -303,7 +302,7 @@ export class LedgerWriter {
 }
 
 /** Length of a file without what stands after its last line end; looks at its end only. */
-async function endOfLastLine(handle: Awaited<ReturnType<typeof open>>): Promise<number> {
+async function endOfLastLine(handle: FileHandle): Promise<number> {
   let { size: end } = await handle.stat()
   const block = Buffer.alloc(64 * 1024)
   while (end > 0) {

@@ -1,11 +1,11 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ArchitectureSpec, ParameterEntry } from '../architecture/architecture.js'
 import { reasonOf, ZooError } from '../errors.js'
 import { isCount } from '../options.js'
 import type { CheckpointRule } from '../training/checkpoints.js'
 import type { Recipe } from '../training/recipe.js'
-import { writeWhole, ZOO_FILES } from './files.js'
+import { readText, writeWhole, ZOO_FILES } from './files.js'
 import { MAX_NETWORKS, totalOf } from './plan.js'
 import { seal, sealState, withoutCheck } from './seal.js'
 import type { NetworkSplit } from './split.js'
@@ -115,7 +115,7 @@ export async function readManifest(zooPath: string): Promise<ZooManifest | undef
   const path = join(zooPath, ZOO_FILES.manifest)
   let text: string
   try {
-    text = await readFile(path, 'utf8')
+    text = await readText(path)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') {
@@ -186,7 +186,12 @@ function isArchitecture(architecture: unknown): boolean {
 }
 
 function isDescription(images: unknown): boolean {
-  return isRecord(images) && typeof images.name === 'string' && typeof images.fingerprint === 'string'
+  return (
+    isRecord(images) &&
+    typeof images.name === 'string' &&
+    typeof images.fingerprint === 'string' &&
+    isCount(images.validation)
+  )
 }
 
 /** Whether a zoo's lines and its manifest bear checksums. */

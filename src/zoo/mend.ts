@@ -30,7 +30,8 @@ async function mendLedger(path: string): Promise<void> {
   if (damaged) await rewriteLedger(path, sound)
 }
 
-async function whenFree(zooPath: string, name: string, work: () => Promise<void>): Promise<void> {
+/** Does `work` under a lock, if no other process has it. */
+export async function whenFree(zooPath: string, name: string, work: () => Promise<unknown>): Promise<void> {
   const lock = await lockDirectory(zooPath, name).catch(error => {
     if (isZooError(error, 'zoo')) return undefined
     throw error

@@ -3,6 +3,7 @@ import { realpath, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isZooError, reasonOf, ZooError } from '../errors.js'
 import { checkOptionNames, invalidOption } from '../options.js'
+import { clearOutputs } from './clear-outputs.js'
 import { ensureCompiled } from './compile.js'
 import { checkpointPath, digestFile, modelPath, networkName, writeWhole, ZOO_FILES } from './files.js'
 import {
@@ -28,7 +29,7 @@ import {
 import { OutputsReader, OutputsWriter } from './outputs.js'
 import { interruptedAfter, joined, type Plan } from './plan.js'
 import { grown, makeDirectory, prepareDirectory } from './prepare.js'
-import { outputsName } from './shard.js'
+import { ledgerName, outputsName } from './shard.js'
 import { NETWORK_SPLIT } from './split.js'
 import { isWhole } from './whole.js'
 import { openDirectory, openZoo, type Zoo } from './zoo.js'
@@ -242,8 +243,8 @@ async function copyMissing(
   const records = await readLedger(out, { sealed: true, lenient: true })
   const present = new Map(records.map(record => [networkName(record.class, record.index), record]))
   const stored = new OutputsReader(out, images.validation)
-  const ledger = await LedgerWriter.open(out)
   const outputs = stores.outputs && (await OutputsWriter.open(out, outputsName(), records))
+  const ledger = await LedgerWriter.open(out)
   let done = 0
   try {
     onProgress({ stage: 'merging', done, total })
@@ -260,6 +261,7 @@ async function copyMissing(
     for (const [name, failure] of failures) {
       if (!places.has(name) && !present.has(name)) await ledger.append(failure)
     }
+    if (outputs) await clearOutputs(out, images.validation, ledgerName())
   } finally {
     await stored.close()
     await ledger.close()

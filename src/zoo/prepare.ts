@@ -7,7 +7,7 @@ import { invalidOption } from '../options.js'
 import { resolveCheckpoints } from '../training/checkpoints.js'
 import type { Engine } from '../training/engine.js'
 import type { Recipe } from '../training/recipe.js'
-import { isAbandoned, makeFolder, temporaryFiles, ZOO_FILES } from './files.js'
+import { isAbandoned, makeFolder, refuseLink, temporaryFiles, ZOO_FILES } from './files.js'
 import { ledgerFiles } from './ledger.js'
 import { lockDirectory, withLock } from './lock.js'
 import {
@@ -114,8 +114,11 @@ export async function prepareDirectory(
       throw new ZooError('zoo', `${out} has ${why}; choose another directory`, { path: out })
     }
     await removeUnfinished(out)
-    await makeDirectory(join(out, ZOO_FILES.models))
-    if (manifest.stores?.checkpoints) await makeDirectory(join(out, ZOO_FILES.checkpoints))
+    const folders = [ZOO_FILES.models, ...(manifest.stores?.checkpoints ? [ZOO_FILES.checkpoints] : [])]
+    for (const folder of folders) {
+      await refuseLink(join(out, folder))
+      await makeDirectory(join(out, folder))
+    }
     if (present && !isSealed(present)) await raiseFormat(out, manifest, shard)
     if (JSON.stringify(manifest) !== JSON.stringify(present)) await writeManifest(out, manifest)
     return manifest

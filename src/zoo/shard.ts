@@ -23,6 +23,11 @@ export function outputsName(shard?: Shard): string {
     .replace(/jsonl$/, 'f32')
 }
 
+/** The ledger that a file of outputs goes with. */
+export function ledgerOf(outputs: string): string {
+  return outputs.replace(/^outputs/, 'ledger').replace(/f32$/, 'jsonl')
+}
+
 /** The lock of who appends to a ledger file. */
 export function lockName(ledger: string): string {
   return ledger === ZOO_FILES.ledger

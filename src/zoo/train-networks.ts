@@ -5,6 +5,7 @@ import { jobFactory, type NetworkJob } from '../training/create-job.js'
 import type { Engine, TrainingResult } from '../training/engine.js'
 import { binaryMetrics } from '../training/metrics.js'
 import { writeCheckpoints } from './checkpoint-file.js'
+import { clearOutputs } from './clear-outputs.js'
 import { checkpointPath, modelPath, networkName, weightsHash } from './files.js'
 import { type LedgerRecord, LedgerWriter, type NetworkRecord, readLedger, toHistory } from './ledger.js'
 import type { Lock } from './lock.js'
@@ -54,13 +55,14 @@ export async function trainMissing(
   const { waiting, lackingOutputs } = await stillToDo(share, records, manifest, options, meter)
   const stop = new AbortController()
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal
-  const ledger = await LedgerWriter.open(out, ledgerName(shard))
   const outputs = manifest.stores?.outputs && (await OutputsWriter.open(out, outputsName(shard), records))
+  const ledger = await LedgerWriter.open(out, ledgerName(shard))
   const work: Work = { out, manifest, engine, lock, meter, ledger, outputs, onProgress, signal }
   try {
     onProgress(meter.now())
     await addOutputs(work, lackingOutputs, sets)
     await trainAll(work, waiting, sets, stop)
+    if (outputs) await clearOutputs(out, manifest.images.validation, ledgerName(shard))
     return meter.now()
   } catch (error) {
     if (options.signal?.aborted) throw interruptedAfter(meter.finished, share.length)

@@ -72,10 +72,11 @@ async function compiledState(audit: Audit, zoo: Zoo): Promise<CompiledState | un
   }
 }
 
+/** Takes what cannot be read at all out of those present. */
 async function checkDigests(
   audit: Audit,
   zoo: Zoo,
-  present: ReadonlySet<string>,
+  present: Set<string>,
   compiled: CompiledState | undefined,
 ): Promise<void> {
   for (const name of COMPILED_FILES) {
@@ -89,7 +90,8 @@ async function checkDigests(
         audit.find('damaged', name, `another checksum (SHA-256) than compiled.json has${sizes}; ${AGAIN}`)
       }
     } catch (error) {
-      audit.find('damaged', name, `cannot be read: ${reasonOf(error)}`)
+      present.delete(name)
+      audit.find('damaged', name, `cannot be read: ${reasonOf(error)}; ${AGAIN}`)
     }
   }
 }

@@ -1,9 +1,10 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Architecture, describeArchitecture } from '../architecture/architecture.js'
 import { reasonOf, ZooError } from '../errors.js'
 import type { Audit } from './audit.js'
-import { digestFile, isTemporary, modelPath, networkName, weightsHash, ZOO_FILES } from './files.js'
+import { COMPILED_FILES } from './compiled-state.js'
+import { digestFile, isTemporary, modelPath, networkName, readText, weightsHash, ZOO_FILES } from './files.js'
 import {
   isSound,
   type LedgerLine,
@@ -15,6 +16,7 @@ import {
 } from './ledger.js'
 import { architectureOf, isSealed, parseManifest, type ZooManifest } from './manifest.js'
 import { readModelAttributes, readModelFile } from './model-file.js'
+import { OUTPUTS_FILE } from './outputs.js'
 import type { VerifyOptions } from './verify.js'
 
 /** Every file under a zoo directory, by its path within it; anything that is no file or folder ends in `@`. */
@@ -37,9 +39,10 @@ export async function verifyManifest(audit: Audit): Promise<ZooManifest | undefi
   const path = join(audit.zooPath, file)
   let text: string
   try {
-    text = await readFile(path, 'utf8')
+    text = await readText(path)
   } catch (error) {
-    audit.find('missing', file, `cannot be read: ${reasonOf(error)}`)
+    const { code } = error as NodeJS.ErrnoException
+    audit.find(code === 'ENOENT' ? 'missing' : 'damaged', file, `cannot be read: ${reasonOf(error)}`)
     return undefined
   }
   audit.count(Buffer.byteLength(text))
@@ -120,17 +123,19 @@ function checkPlan(
   records: ReadonlyMap<string, LedgerRecord>,
 ): void {
   const file = ZOO_FILES.ledger
+  const listed = new Map<string, number>()
   for (const { class: name, index } of records.values()) {
     const network = networkName(name, index)
     if (!classNames.includes(name)) audit.find('unknown', file, `${network} is of a class not in zoo.json`)
     else if (index >= (plan[name] ?? 0)) audit.find('unknown', file, `${network} is not in zoo.json's plan`)
+    else listed.set(name, (listed.get(name) ?? 0) + 1)
   }
   for (const [name, count] of Object.entries(plan)) {
-    const lacking = Array.from({ length: count }, (_, index) => index).filter(
-      index => !records.has(JSON.stringify([name, index])),
-    )
-    if (lacking.length === 0) continue
-    const which = `${lacking.length} of ${count} planned networks have no line, the first ${networkName(name, lacking[0]!)}`
+    const lacking = count - (listed.get(name) ?? 0)
+    if (lacking === 0) continue
+    let first = 0
+    while (records.has(JSON.stringify([name, first]))) first++
+    const which = `${lacking} of ${count} planned networks have no line, the first ${networkName(name, first)}`
     audit.find('unfinished', file, `${which}; not trained yet, or lost: weightzoo train makes them`)
   }
 }
@@ -204,10 +209,34 @@ async function contentFault(
   }
 }
 
+/** How many networks failed: no fault of the zoo, and nothing that training mends unasked. */
+export function verifyFailures(audit: Audit, records: readonly LedgerRecord[]): void {
+  const failures = records.filter(record => record.status === 'failed')
+  const [first] = failures
+  if (!first) return
+  const which = `${networkName(first.class, first.index)}: ${first.reason}`
+  audit.notes.push(
+    failures.length === 1
+      ? `1 network failed, ${which}; weightzoo train --retry-failed trains it again`
+      : `${failures.length} networks failed, the first ${which}; weightzoo train --retry-failed trains them again`,
+  )
+}
+
+/** Files that only a readable zoo.json can tell more of: known by their names. */
+export function knowByName(audit: Audit, files: readonly string[]): void {
+  const names: readonly string[] = [...COMPILED_FILES, ZOO_FILES.compiled]
+  for (const file of files) {
+    const isCheckpoints = file.startsWith(`${ZOO_FILES.checkpoints}/`) && file.endsWith('.h5')
+    if (names.includes(file) || OUTPUTS_FILE.test(file) || isCheckpoints) audit.known.add(file)
+  }
+}
+
 /** What nothing accounts for. */
 export function verifyRest(audit: Audit, files: readonly string[]): void {
   for (const file of files) {
     if (audit.known.has(file) || file.startsWith(`${ZOO_FILES.report}/`)) continue
+    const name = file.replace(/@$/, '')
+    if (file !== name && audit.has(name)) continue
     if (isTemporary(file)) {
       audit.find('unfinished', file, 'a crash left it half-written; weightzoo train removes it')
     } else if (/\.lock(\.takeover)*$/.test(file)) {
@@ -216,6 +245,6 @@ export function verifyRest(audit: Audit, files: readonly string[]): void {
       )
     } else if (file.startsWith(`${ZOO_FILES.models}/`) && file.endsWith('.weights.h5')) {
       audit.find('unknown', file, 'the ledger has no line for it; weightzoo train makes that network again')
-    } else audit.find('unknown', file.replace(/@$/, ''), 'no file of a zoo')
+    } else audit.find('unknown', name, 'no file of a zoo')
   }
 }

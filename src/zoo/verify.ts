@@ -8,7 +8,15 @@ import type { LedgerRecord } from './ledger.js'
 import type { ZooManifest } from './manifest.js'
 import { repeatMetrics, repeatTraining } from './repeat.js'
 import { verifyCompiled } from './verify-compiled.js'
-import { listFiles, verifyLedgers, verifyManifest, verifyModels, verifyRest } from './verify-files.js'
+import {
+  knowByName,
+  listFiles,
+  verifyFailures,
+  verifyLedgers,
+  verifyManifest,
+  verifyModels,
+  verifyRest,
+} from './verify-files.js'
 import { verifyStored } from './verify-stored.js'
 import { Zoo, zooOf } from './zoo.js'
 
@@ -83,8 +91,11 @@ export async function verifyZoo(zoo: Zoo | string, options: VerifyOptions = {}):
   const records = await verifyLedgers(audit, manifest)
   await verifyModels(audit, manifest, records, options)
   const opened = manifest && zooWith(path, manifest, records)
-  if (opened) await verifyStored(audit, opened)
-  if (opened) await verifyCompiled(audit, opened, options)
+  if (opened) {
+    await verifyStored(audit, opened, files, records)
+    await verifyCompiled(audit, opened, options)
+  } else knowByName(audit, files)
+  verifyFailures(audit, records)
   verifyRest(audit, files)
 
   let retrained: string[] = []

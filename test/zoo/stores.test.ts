@@ -1,5 +1,16 @@
-import { readdirSync, readFileSync } from 'node:fs'
-import { open, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import {
+  appendFile,
+  mkdir,
+  open,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import {
@@ -8,10 +19,12 @@ import {
   openZoo,
   resolveRecipe,
   verifyZoo,
+  writeReport,
   type Zoo,
   ZooError,
 } from '../../dist/index.js'
 import { rewriteLedger } from '../../dist/zoo/ledger.js'
+import { lockDirectory } from '../../dist/zoo/lock.js'
 import { smallImages, temporaryFolder, trainSmallZoo } from '../support.js'
 
 const kept = { checkpoints: 'all', outputs: true, epochs: 2 } as const
@@ -231,5 +244,204 @@ describe('what is kept', () => {
     const [network] = small.networks
     Object.assign(network!.outputs!, { file: '../../etc/passwd' })
     await expect(small.outputs()).rejects.toThrow('the ledger lists no outputs of stripes_0')
+  })
+})
+
+/** `kind file: message` of all that is wrong with a zoo. */
+async function findingsOf(path: string): Promise<string[]> {
+  const { findings } = await verifyZoo(path)
+  return findings.map(({ kind, file, message }) => `${kind} ${file}: ${message}`)
+}
+
+/** Bytes of a network's outputs. */
+const ROW = 4 * images.validation.count
+const outputsFiles = (path: string) => readdirSync(path).filter(name => name.startsWith('outputs'))
+
+describe('a file of outputs', () => {
+  const outputs = { outputs: true } as const
+  const shards = [1, 2].map(number => ({ ...outputs, shard: { number, of: 2 } }))
+
+  it('is none where a call has none to write', async () => {
+    const out = await temporaryFolder()
+    for (const shard of shards) await trainSmallZoo(out, shard)
+    await trainSmallZoo(out, outputs)
+    expect(outputsFiles(out)).toEqual(['outputs.1-of-2.f32', 'outputs.2-of-2.f32'])
+    expect(await findingsOf(out)).toEqual([])
+
+    const failing = await temporaryFolder()
+    const failed = await trainSmallZoo(failing, {
+      ...outputs,
+      optimizer: { kind: 'sgd', learningRate: 1e30 },
+    })
+    expect(failed.failures).toHaveLength(4)
+    expect(outputsFiles(failing)).toEqual([])
+    expect(await findingsOf(failing)).toEqual([])
+  })
+
+  it.each(['models', 'ledger.2-of-2.jsonl'])(
+    "goes when a whole call makes a shard's %s again",
+    async lost => {
+      const out = await temporaryFolder()
+      for (const shard of shards) await trainSmallZoo(out, shard)
+      const { networks } = await openZoo(out)
+      const moved = networks.filter(network => network.outputs?.file === 'outputs.2-of-2.f32')
+      if (lost === 'models')
+        for (const { class: name, index } of moved) await rm(join(out, lost, `${name}_${index}.weights.h5`))
+      else await rm(join(out, lost))
+      // Of no network any more, and a note: nothing that is missed, and the next call removes it.
+      if (lost !== 'models') {
+        const { findings, notes } = await verifyZoo(out)
+        expect(findings.map(({ kind }) => kind)).not.toContain('damaged')
+        expect(notes).toEqual([
+          'outputs.2-of-2.f32: the outputs of no network are in it; weightzoo train removes it',
+        ])
+      }
+      await trainSmallZoo(out, outputs)
+      expect(outputsFiles(out)).toEqual(['outputs.1-of-2.f32', 'outputs.f32'])
+      expect(await findingsOf(out)).toEqual([])
+    },
+  )
+
+  it('does not grow with repairs, and every byte of it is looked at', async () => {
+    const out = await temporaryFolder()
+    await trainSmallZoo(out, outputs)
+    const path = join(out, 'outputs.f32')
+    const rows = async () => (await stat(path)).size / ROW
+    for (let round = 0; round < 3; round++) {
+      await rm(path)
+      await trainSmallZoo(out, outputs)
+      expect(await rows()).toBe(4)
+    }
+    for (let round = 0; round < 4; round++) {
+      await rm(join(out, 'models', 'stripes_0.weights.h5'))
+      await trainSmallZoo(out, outputs)
+      expect(await findingsOf(out)).toEqual([])
+      expect(await rows()).toBeLessThanOrEqual(5)
+    }
+
+    const [network] = (await openZoo(out)).networks
+    await rm(join(out, 'models', 'stripes_0.weights.h5'))
+    await trainSmallZoo(out, outputs)
+    const whole = await readFile(path)
+    const flipped = Buffer.from(whole)
+    flipped[network!.outputs!.row * ROW + 9]! ^= 1
+    for (const [fault, bytes] of [
+      ['1 row is of no network', flipped],
+      ['13 bytes stand behind its last row', Buffer.concat([whole, Buffer.from('trailing junk')])],
+    ] as const) {
+      await writeFile(path, bytes)
+      expect(await findingsOf(out)).toEqual([
+        `unfinished outputs.f32: ${fault}, left by a crash or damage; weightzoo train clears them`,
+      ])
+      await trainSmallZoo(out, outputs)
+      expect(await findingsOf(out)).toEqual([])
+      expect(await readFile(path)).toEqual(whole)
+    }
+  })
+
+  it("has a crash's rows cleared in every shard's file, but not in that of a process at work", async () => {
+    const out = await temporaryFolder()
+    for (const shard of shards) await trainSmallZoo(out, shard)
+    const path = join(out, 'outputs.2-of-2.f32')
+    await appendFile(path, new Uint8Array(ROW + 7).fill(1))
+    const lock = await lockDirectory(out, 'zoo.2-of-2.lock')
+    await trainSmallZoo(out, outputs)
+    await lock.release()
+    expect(await findingsOf(out)).toHaveLength(1)
+    await trainSmallZoo(out, outputs)
+    expect(await findingsOf(out)).toEqual([])
+  })
+
+  it.each([1e9, '7'])('stays small whatever row a line names: %s', async row => {
+    const out = await temporaryFolder()
+    const [first, ...others] = (await trainSmallZoo(out, outputs)).networks
+    const changed = { ...first!, outputs: { ...first!.outputs!, row: row as number } }
+    await rewriteLedger(join(out, 'ledger.jsonl'), [changed, ...others])
+    await trainSmallZoo(out, outputs)
+    expect((await stat(join(out, 'outputs.f32'))).size).toBe(4 * ROW)
+    expect(await findingsOf(out)).toEqual([])
+  })
+
+  it('that is removed while networks are trained stops the call', async () => {
+    const out = await temporaryFolder()
+    let trained = 0
+    const work = trainSmallZoo(out, {
+      ...outputs,
+      concurrency: 1,
+      onProgress: ({ network }) => network && ++trained === 2 && rmSync(join(out, 'outputs.f32')),
+    })
+    await expect(work).rejects.toThrow(
+      `cannot write ${join(out, 'outputs.f32')}: the file was removed while it was open`,
+    )
+    await trainSmallZoo(out, outputs)
+    expect(await findingsOf(out)).toEqual([])
+  })
+
+  it('that lacks networks is unfinished, not damaged', async () => {
+    const out = await temporaryFolder()
+    await trainSmallZoo(out)
+    await trainSmallZoo(out, shards[0])
+    expect(await findingsOf(out)).toEqual([
+      'unfinished ledger.jsonl: 2 networks have no outputs yet, the first checks_0; weightzoo train --outputs adds them',
+    ])
+  })
+})
+
+describe.skipIf(process.platform === 'win32')('a link in a zoo', () => {
+  const refusal = (path: string) =>
+    `cannot write ${path}: it is a link, and nothing is written outside the zoo; remove it, or put there what it points to`
+
+  it.each(['outputs.f32', 'ledger.jsonl'])('is not written through: %s', async name => {
+    const folder = await temporaryFolder()
+    const out = join(folder, 'zoo')
+    await trainSmallZoo(out)
+    const precious = join(folder, 'precious.txt')
+    if (name === 'ledger.jsonl') await rename(join(out, name), precious)
+    else await writeFile(precious, 'precious')
+    const before = await readFile(precious)
+    await symlink('../precious.txt', join(out, name))
+    await expect(trainSmallZoo(out, { outputs: true })).rejects.toThrow(refusal(join(out, name)))
+    expect(await readFile(precious)).toEqual(before)
+  })
+
+  it('is not followed to a file that is not there', async () => {
+    const folder = await temporaryFolder()
+    const out = join(folder, 'zoo')
+    await trainSmallZoo(out)
+    await symlink('../new.txt', join(out, 'ledger.1-of-1.jsonl'))
+    const work = trainSmallZoo(out, { shard: { number: 1, of: 1 }, perClass: 3 })
+    await expect(work).rejects.toThrow(refusal(join(out, 'ledger.1-of-1.jsonl')))
+    expect(readdirSync(folder)).toEqual(['zoo'])
+  })
+
+  it.each(['models', 'checkpoints'])('is not written into: %s', async name => {
+    const folder = await temporaryFolder()
+    const out = join(folder, 'zoo')
+    await trainSmallZoo(out, { checkpoints: 'all' })
+    const away = join(folder, 'away')
+    await rename(join(out, name), away)
+    await symlink('../away', join(out, name))
+    const before = readdirSync(away)
+    const work = trainSmallZoo(out, { checkpoints: 'all', perClass: 3 })
+    await expect(work).rejects.toThrow(refusal(join(out, name)))
+    expect(readdirSync(away)).toEqual(before)
+  })
+
+  it('is not where its report is put, unless it is asked for', async () => {
+    const folder = await temporaryFolder()
+    const small = await trainSmallZoo(join(folder, 'zoo'), { perClass: 1 })
+    await mkdir(join(folder, 'away'))
+    await symlink('../away', join(small.path, 'report'))
+    await expect(writeReport(small)).rejects.toThrow(refusal(join(small.path, 'report')))
+    expect(readdirSync(join(folder, 'away'))).toEqual([])
+  })
+
+  it('may be the zoo itself', async () => {
+    const folder = await temporaryFolder()
+    await trainSmallZoo(join(folder, 'zoo'), { perClass: 1 })
+    await symlink('zoo', join(folder, 'link'))
+    const { networks } = await trainSmallZoo(join(folder, 'link'), { outputs: true })
+    expect(networks).toHaveLength(4)
+    expect(await findingsOf(join(folder, 'link'))).toEqual([])
   })
 })

@@ -1,9 +1,11 @@
+import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { createImageSet, openZoo, verifyZoo, writeReport } from '../../dist/index.js'
-import { sharedFolder, smallImages, temporaryFolder, trainSmallZoo } from '../support.js'
+import { seal } from '../../dist/zoo/seal.js'
+import { sharedFolder, smallImages, temporaryFolder, trainSmallZoo, weightzoo } from '../support.js'
 
 /** Makes of a zoo what the first versions wrote: no checksum of `zoo.json`, of lines or of whole files. */
 async function lowerToVersion1(zooPath: string): Promise<void> {
@@ -116,5 +118,157 @@ describe('a zoo with its report in it', () => {
     await writeFile(join(path, 'stranger.txt'), 'x')
     const { findings } = await verifyZoo(path)
     expect(findings).toMatchObject([{ file: 'stranger.txt' }])
+  })
+})
+
+/** `kind file: message` of all that is wrong with a zoo. */
+async function findingsOf(path: string): Promise<string[]> {
+  const { findings } = await verifyZoo(path)
+  return findings.map(({ kind, file, message }) => `${kind} ${file}: ${message}`)
+}
+
+/** Writes a sealed file of a zoo anew, its checksum fitting whatever is in it. */
+async function editSealed(path: string, edit: (fields: Record<string, unknown>) => void): Promise<void> {
+  const { check: _, ...fields } = JSON.parse(await readFile(path, 'utf8'))
+  edit(fields)
+  await writeFile(path, seal(fields, 2))
+}
+
+describe('what is no file', () => {
+  // Windows has no pipes among its files.
+  it.skipIf(process.platform === 'win32')('is named and not waited for', async () => {
+    const path = join(await temporaryFolder(), 'zoo')
+    const { networks } = await trainSmallZoo(path, { checkpoints: 'all', outputs: true })
+    const files = [
+      'models/stripes_0.weights.h5',
+      'checkpoints/checks_1.h5',
+      'outputs.f32',
+      'metrics.csv',
+      'modelwise.h5',
+    ]
+    for (const file of files) {
+      await rm(join(path, file))
+      execFileSync('mkfifo', [join(path, file)])
+    }
+    const { findings } = await verifyZoo(path)
+    for (const file of files) {
+      const message = expect.stringContaining('it is a pipe or a device, not a file')
+      expect(findings).toContainEqual({ file, kind: 'damaged', message })
+    }
+    await rm(join(path, 'outputs.f32'))
+    const mended = await trainSmallZoo(path, { checkpoints: 'all', outputs: true })
+    expect(mended.networks.map(({ sha256 }) => sha256)).toEqual(networks.map(({ sha256 }) => sha256))
+    expect(await findingsOf(path)).toEqual([])
+
+    for (const file of ['compiled.json', 'ledger.jsonl', 'zoo.json']) {
+      await rm(join(path, file))
+      execFileSync('mkfifo', [join(path, file)])
+      expect(await findingsOf(path)).toContainEqual(
+        expect.stringMatching(`${file}: .*it is a pipe or a device`),
+      )
+    }
+    await expect(trainSmallZoo(path)).rejects.toThrow('zoo.json: it is a pipe or a device, not a file')
+  })
+
+  it('is a folder, which training says to remove', async () => {
+    const path = join(await temporaryFolder(), 'zoo')
+    await trainSmallZoo(path)
+    const model = join(path, 'models', 'stripes_0.weights.h5')
+    await rm(model)
+    await mkdir(model)
+    expect(await findingsOf(path)).toContain(
+      'damaged models/stripes_0.weights.h5: cannot be read: it is a folder, not a file: remove it; weightzoo train makes it again',
+    )
+    await expect(trainSmallZoo(path)).rejects.toThrow(
+      `cannot write ${model}: it is a folder, not a file: remove it`,
+    )
+  })
+})
+
+describe('compiled.json with a fitting checksum', () => {
+  it.each<[string, Record<string, unknown>]>([
+    ['without files', { files: undefined }],
+    ['with files as text', { files: 'all' }],
+    ['with null for a file', { files: { 'metrics.csv': null } }],
+    ['with a number for a hash', { networks_sha256: 5 }],
+  ])('%s is named, and made again', async (_, fields) => {
+    const path = join(await temporaryFolder(), 'zoo')
+    await trainSmallZoo(path)
+    await editSealed(join(path, 'compiled.json'), state => Object.assign(state, fields))
+    expect(await findingsOf(path)).toEqual([
+      'damaged compiled.json: is not what weightzoo compile writes; weightzoo compile makes it again',
+    ])
+    await trainSmallZoo(path)
+    expect(await findingsOf(path)).toEqual([])
+  })
+})
+
+describe('verifying', () => {
+  it('without zoo.json names that alone, and not every file beside it', async () => {
+    const path = join(await temporaryFolder(), 'zoo')
+    await trainSmallZoo(path, { checkpoints: 'all', outputs: true })
+    await writeFile(join(path, 'zoo.json'), '{')
+    await writeFile(join(path, 'stranger.txt'), 'x')
+    const { findings } = await verifyZoo(path)
+    expect(findings.map(({ kind, file }) => `${kind} ${file}`)).toEqual([
+      'damaged zoo.json',
+      'unknown stranger.txt',
+    ])
+  })
+
+  it('counts what a plan of millions lacks', async () => {
+    const path = join(await temporaryFolder(), 'zoo')
+    await trainSmallZoo(path)
+    await editSealed(join(path, 'zoo.json'), fields => Object.assign(fields['plan']!, { stripes: 9e6 }))
+    expect(await findingsOf(path)).toEqual([
+      'unfinished ledger.jsonl: 8999998 of 9000000 planned networks have no line, the first stripes_2; not trained yet, or lost: weightzoo train makes them',
+    ])
+  })
+
+  it('needs to know how long a row of outputs is', async () => {
+    const path = join(await temporaryFolder(), 'zoo')
+    await trainSmallZoo(path, { outputs: true })
+    await editSealed(join(path, 'zoo.json'), fields => Object.assign(fields['images']!, { validation: 0 }))
+    expect(await findingsOf(path)).toEqual(['damaged zoo.json: lacks images, or has it in another form'])
+  })
+
+  it('notes how many networks failed, and why the first did', async () => {
+    const path = join(await temporaryFolder(), 'zoo')
+    const vary = { learningRate: [1e-3, 1e30] }
+    const { failures } = await trainSmallZoo(path, { perClass: 4, optimizer: 'sgd', vary })
+    expect(failures.length).toBeGreaterThan(1)
+    const [{ class: name, index, reason }] = failures as [(typeof failures)[0]]
+    expect(await verifyZoo(path)).toMatchObject({
+      findings: [],
+      notes: [
+        `${failures.length} networks failed, the first ${name}_${index}: ${reason}; weightzoo train --retry-failed trains them again`,
+      ],
+    })
+  })
+
+  it('shows no control character of a file name or a ledger to the terminal', async () => {
+    const path = join(await temporaryFolder(), 'zoo')
+    await trainSmallZoo(path)
+    const name = 'a\u001b[2Jb\u009bc\u202ed'
+    await copyFile(join(path, 'zoo.json'), join(path, name))
+    const [line] = linesOf(path)
+    const { check: _, ...record } = JSON.parse(line!)
+    const { class: className, index, seed, seconds, engine } = record
+    const failure = {
+      class: className,
+      index,
+      seed,
+      seconds,
+      engine,
+      status: 'failed',
+      attempt: 2,
+      reason: name,
+    }
+    await writeFile(join(path, 'ledger.jsonl'), [...linesOf(path), seal(failure)].join('\n'))
+    for (const command of ['verify', 'inspect']) {
+      const { stdout } = await weightzoo([command, path])
+      expect(stdout).toContain('a\\u001b[2Jb\\u009bc\\u202ed')
+      expect(stdout).not.toMatch(/[^\n\P{Cc}]|\u202e/u)
+    }
   })
 })
