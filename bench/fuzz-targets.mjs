@@ -140,8 +140,12 @@ export async function prepareTargets(root) {
         const name = pick(['modelwise.h5', 'layerwise.h5', 'compiled.json', 'metrics.csv'], random)
         const file = join(copy, name)
         await writeFile(file, mutateBytes(await readFile(file), random))
-        await readWhole(copy)
-        if (name.endsWith('.h5')) await readRows(file, name)
+        try {
+          // Before the damaged file is made again.
+          if (name.endsWith('.h5')) await readRows(file, name)
+        } finally {
+          await readWhole(copy)
+        }
       },
       check,
     },
