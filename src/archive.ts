@@ -1,11 +1,10 @@
-import { createReadStream } from 'node:fs'
+import { createReadStream, type ReadStream } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { Transform } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import { pipeline, type Readable, Transform } from 'node:stream'
 import { createGunzip } from 'node:zlib'
-import { extract as createExtract } from 'tar-stream'
 import { type Entry, openPromise, type ZipFile } from 'yauzl'
 import { reasonOf } from './errors.js'
+import { hasTarChecksum, TarError, tarMembers } from './tar.js'
 
 // Archives are read as streams of files and never unpacked: no path in them is ever used as a path on this machine, and
 // links and devices are passed over. What could fill the memory or never end is limited below.
@@ -77,13 +76,6 @@ const OTHER_ARCHIVES: [magic: Buffer, kind: string][] = [
   [Buffer.from('7z\xbc\xaf', 'latin1'), '7z'],
 ]
 
-/** A tar header holds, in octal at byte 148, the sum of its own bytes with that field taken as spaces. */
-function hasTarChecksum(header: Buffer): boolean {
-  const stored = Number.parseInt(header.toString('latin1', 148, 156).trim(), 8)
-  const sum = header.reduce((total, byte, i) => total + (i >= 148 && i < 156 ? 32 : byte), 0)
-  return stored === sum
-}
-
 /**
  * The files and folders of an archive, in its order.
  * @throws ArchiveError for a damaged or truncated archive, or one beyond the limits.
@@ -95,34 +87,36 @@ export function archiveEntries(path: string, kind: ArchiveKind): AsyncGenerator<
 async function* tarEntries(path: string, gzip: boolean): AsyncGenerator<ArchiveEntry> {
   const packed = await sizeOf(path)
   const input = createReadStream(path, { highWaterMark: 2 ** 20 })
-  const entries = createExtract({ allowUnknownFormat: true } as object) // pre-POSIX archives too
-  const unpack = [createGunzip({ chunkSize: 2 ** 18 }), limitRatio(() => input.bytesRead)]
-  const stages = [input, ...(gzip ? unpack : []), entries]
-  const feeding = pipeline(stages as unknown as [NodeJS.ReadableStream, NodeJS.WritableStream])
-  feeding.catch(() => {}) // the loop below meets the same error
+  const unpacked = gzip ? gunzip(input) : input
   let count = 0
   try {
-    for await (const entry of entries) {
+    for await (const { name, isFolder, size, read } of tarMembers(unpacked)) {
       countEntry(++count)
-      const { name, type } = entry.header
-      if (type === 'file' || type === 'directory') {
-        const fraction = Math.min(1, input.bytesRead / packed)
-        const isFolder = type === 'directory'
-        const { size = 0 } = entry.header
-        const take = () => {
-          refuseLarge(size)
-          return join(entry)
-        }
-        yield { path: name, parts: partsOf(name), isFolder, fraction, size, take }
+      const fraction = Math.min(1, input.bytesRead / packed)
+      const take = () => {
+        refuseLarge(size)
+        return read().catch(error => {
+          throw tarError(error, true)
+        })
       }
-      entry.resume()
+      yield { path: name, parts: partsOf(name), isFolder, fraction, size, take }
     }
-    await feeding
   } catch (error) {
     throw tarError(error as NodeJS.ErrnoException, count > 0)
   } finally {
-    input.destroy()
+    unpacked.destroy()
   }
+}
+
+function gunzip(input: ReadStream): Readable {
+  // The reader of the last stream meets the error of any.
+  const noop = () => {}
+  return pipeline(
+    input,
+    createGunzip({ chunkSize: 2 ** 18 }),
+    limitRatio(() => input.bytesRead),
+    noop,
+  )
 }
 
 function countEntry(count: number): void {
@@ -135,11 +129,19 @@ function limitRatio(packedBytes: () => number): Transform {
   return new Transform({
     transform(chunk: Buffer, _, done) {
       unpacked += chunk.length
-      const bomb = unpacked > RATIO_MATTERS_BYTES && unpacked > MAX_RATIO * packedBytes()
-      if (bomb) done(new ArchiveError(`refused: it unpacks to more than ${MAX_RATIO} times its size`))
-      else done(null, chunk)
+      try {
+        checkRatio(packedBytes(), unpacked)
+        done(null, chunk)
+      } catch (error) {
+        done(error as Error)
+      }
     },
   })
+}
+
+function checkRatio(packed: number, unpacked: number): void {
+  if (unpacked > RATIO_MATTERS_BYTES && unpacked > MAX_RATIO * packed)
+    throw new ArchiveError(`refused: it unpacks to more than ${MAX_RATIO} times its size`)
 }
 
 function partsOf(name: string): string[] {
@@ -151,15 +153,11 @@ export function refuseLarge(size: number): void {
   if (size > MAX_ENTRY_BYTES) throw new Error(`${size} bytes are more than the limit of ${MAX_ENTRY_BYTES}`)
 }
 
-async function join(stream: AsyncIterable<unknown>): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = []
-  for await (const chunk of stream) chunks.push(chunk as Uint8Array)
-  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
-}
-
 function tarError(error: NodeJS.ErrnoException, anyEntry: boolean): Error {
   if (error instanceof ArchiveError) return error
-  const cut = error.code === 'Z_BUF_ERROR' || error.message === 'Unexpected end of data'
+  const kind = error instanceof TarError ? error.kind : undefined
+  if (kind === 'refused') return new ArchiveError(error.message)
+  const cut = error.code === 'Z_BUF_ERROR' || kind === 'truncated'
   const words =
     cut && (anyEntry || error.code === 'Z_BUF_ERROR')
       ? 'truncated archive; download or pack it again'
@@ -172,9 +170,19 @@ function tarError(error: NodeJS.ErrnoException, anyEntry: boolean): Error {
 }
 
 async function* zipEntries(path: string): AsyncGenerator<ArchiveEntry> {
-  const packed = await sizeOf(path)
+  const size = await sizeOf(path)
   const zip = await openZip(path)
   let count = 0
+  let packed = 0
+  let unpacked = 0
+  const take = (entry: Entry) => {
+    refuseLarge(entry.uncompressedSize)
+    packed += entry.compressedSize
+    unpacked += entry.uncompressedSize
+    if (packed > size) throw new ArchiveError('refused: its files overlap')
+    checkRatio(packed, unpacked)
+    return inflate(zip, entry)
+  }
   try {
     for await (const entry of zip.eachEntry()) {
       countEntry(++count)
@@ -184,8 +192,8 @@ async function* zipEntries(path: string): AsyncGenerator<ArchiveEntry> {
         parts: partsOf(name),
         isFolder: name.endsWith('/'),
         size: entry.uncompressedSize,
-        fraction: Math.min(1, entry.relativeOffsetOfLocalHeader / packed),
-        take: () => inflate(zip, entry),
+        fraction: Math.min(1, entry.relativeOffsetOfLocalHeader / size),
+        take: () => take(entry),
       }
     }
   } catch (error) {
@@ -196,11 +204,9 @@ async function* zipEntries(path: string): AsyncGenerator<ArchiveEntry> {
 }
 
 async function inflate(zip: ZipFile, entry: Entry): Promise<Uint8Array> {
-  const { uncompressedSize: unpacked, compressedSize: packed } = entry
-  refuseLarge(unpacked)
-  if (unpacked > RATIO_MATTERS_BYTES && unpacked > MAX_RATIO * packed)
-    throw new ArchiveError(`refused: ${entry.fileName} unpacks to more than ${MAX_RATIO} times its size`)
-  return join(await zip.openReadStreamPromise(entry))
+  const chunks: Uint8Array[] = []
+  for await (const chunk of await zip.openReadStreamPromise(entry)) chunks.push(chunk as Uint8Array)
+  return Buffer.concat(chunks)
 }
 
 async function openZip(path: string): Promise<ZipFile> {

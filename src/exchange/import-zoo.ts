@@ -8,6 +8,7 @@ import {
 import { lenet5Architecture } from '../architecture/lenet5.js'
 import { archiveKind } from '../archive.js'
 import { ZooError } from '../errors.js'
+import { whyNoClassName } from '../images/image-set.js'
 import { IMAGENETTE_CLASSES } from '../images/imagenette-classes.js'
 import { checkOptionNames, invalidOption } from '../options.js'
 import type { Metrics } from '../training/metrics.js'
@@ -236,6 +237,8 @@ async function importMissing(work: Import): Promise<number> {
         )
       seen.set(name, network.origin)
       if (!counts.has(className)) {
+        const why = whyNoClassName(className)
+        if (why) throw importError(network.origin, new Error(`${JSON.stringify(className)}: ${why}`))
         checkFileName(className, [...counts.keys(), className])
         counts.set(className, 0)
         await writeManifest(out, manifestOf(work, counts))

@@ -10,6 +10,7 @@ import {
   type ImageSet,
   type ImageSplit,
   type SkippedImage,
+  whyNoClassName,
 } from './image-set.js'
 import { IMAGENETTE_CLASSES } from './imagenette-classes.js'
 import { resizeBilinear } from './resize.js'
@@ -231,8 +232,8 @@ export class ImageFolderLoader {
       throw sourceError(
         path,
         onlyOther
-          ? `${what} ${missing.join(', ')} in split "${other}" but not in "${split}"; needs both`
-          : `missing ${what} ${missing.join(', ')} in split "${split}"; found ${[...folders.get(split)!].sort().join(', ')}`,
+          ? `${what} ${shown(missing)} in split "${other}" but not in "${split}"; needs both`
+          : `missing ${what} ${shown(missing)} in split "${split}"; found ${shown([...folders.get(split)!].sort())}`,
       )
     }
     if (wanted.length > 256) throw sourceError(path, `${wanted.length} classes; needs at most 256`)
@@ -240,10 +241,22 @@ export class ImageFolderLoader {
       folder,
       classNames?.[folder] ?? KNOWN_NAMES.get(folder) ?? folder,
     ])
+    for (const [folder, className] of named) {
+      const why = whyNoClassName(className)
+      if (why) throw sourceError(path, `class folder ${JSON.stringify(folder)}: ${why}; rename it`)
+    }
     checkClassNames(named.map(([, name]) => name))
     return named
   }
 }
+
+/** Names in a message; a crafted archive may have millions. */
+function shown(names: readonly string[]): string {
+  const rest = names.length - MOST_SHOWN
+  return names.slice(0, MOST_SHOWN).join(', ') + (rest > 0 ? ` and ${rest} more` : '')
+}
+
+const MOST_SHOWN = 20
 
 const KNOWN_NAMES: ReadonlyMap<string, string> = new Map(Object.entries(IMAGENETTE_CLASSES))
 

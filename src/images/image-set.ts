@@ -63,6 +63,7 @@ export function imageSetsOf(images: ImageSets): readonly ImageSet[] {
     )
   }
   const [first, ...others] = sets as [ImageSet, ...ImageSet[]]
+  checkClassNames(first.classNames)
   for (const [i, set] of others.entries()) {
     if (sets.slice(0, i + 1).some(({ name }) => name === set.name))
       throw invalidOption('images', set.name, 'two image sets have this name; each needs one of its own')
@@ -92,7 +93,7 @@ export interface ImageSplitInput {
 export interface ImageSetInput {
   /** For people to read; not part of the fingerprint. */
   name: string
-  /** 1 to 256 different names; a label is an index into them. */
+  /** 1 to 256 different names without control characters; a label is an index into them. */
   classNames: readonly string[]
   /** Height, width and channels of one image. */
   shape: readonly [height: number, width: number, channels: number]
@@ -132,6 +133,16 @@ export function createImageSet(input: ImageSetInput): ImageSet {
   })
 }
 
+/**
+ * What keeps a text from being a class name, if anything does. HDF5 ends texts at a NUL, UTF-8 has no lone surrogates,
+ * and other control characters (line ends, escape sequences) would reach tables and terminals.
+ */
+export function whyNoClassName(name: string): string | undefined {
+  return /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(name)
+    ? 'a class name cannot have control characters or lone surrogates'
+    : undefined
+}
+
 /** Refuses class names that are no names, not different, or more than a label byte can tell apart. */
 export function checkClassNames(classNames: readonly string[]): void {
   if (!Array.isArray(classNames) || classNames.length === 0 || classNames.length > 256)
@@ -139,6 +150,8 @@ export function checkClassNames(classNames: readonly string[]): void {
   for (const [i, className] of classNames.entries()) {
     if (typeof className !== 'string' || className === '')
       throw invalidOption(`classNames[${i}]`, className, 'needs a text')
+    const why = whyNoClassName(className)
+    if (why) throw invalidOption(`classNames[${i}]`, JSON.stringify(className), why)
     if (classNames.indexOf(className) < i)
       throw invalidOption(`classNames[${i}]`, className, 'each name may stand only once')
   }

@@ -63,6 +63,7 @@ export async function openSource(path: string, splits: readonly string[]): Promi
   })
   const layout = new Layout(path, splits)
   if (stats.isDirectory()) return openFolder(path, layout)
+  if (!stats.isFile()) throw sourceError(path, 'cannot read images; neither a file nor a folder')
   const kind = await sniffArchive(path)
   return {
     path,
@@ -121,7 +122,10 @@ async function openFolder(root: string, layout: Layout): Promise<ImageSource> {
         const described = files.sort().map(async file => {
           const path = join(folder, file)
           // What cannot be looked at (a link to nowhere) is named when it is read, or skipped with the bad images.
-          const { size, mtimeMs } = await stat(path).catch(() => ({ size: 0, mtimeMs: 0 }))
+          const stats = await stat(path).catch(() => undefined)
+          const { size = 0, mtimeMs = 0 } = stats ?? {}
+          // A pipe would be waited for, and a device never ends.
+          const isOther = stats && !stats.isFile()
           return {
             split,
             folder: name,
@@ -129,7 +133,7 @@ async function openFolder(root: string, layout: Layout): Promise<ImageSource> {
             path,
             size,
             changed: mtimeMs,
-            read: () => readLimited(path, size),
+            read: () => (isOther ? Promise.reject(new Error('no regular file')) : readLimited(path, size)),
           }
         })
         found.push(...(await Promise.all(described)))
