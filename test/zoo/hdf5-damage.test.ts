@@ -105,28 +105,26 @@ describe('what would hold the library forever', () => {
     )
   })
 
-  it('is found wherever reads of a heap begin and end, and a sound one is passed', async () => {
+  it('is found where a read begins with it, and nothing is seen in what is sound or no heap', async () => {
     const { path, bytes, heap, free } = await fileWithHeap()
-    const check = (...reads: [start: number, end: number][]) => {
+    const check = (start: number) => {
       const fd = openSync(path, 'r')
       onTestFinished(() => closeSync(fd))
-      const loops = new LoopCheck(fd)
-      for (const [start, end] of reads) loops.check(bytes.subarray(start, end), start)
+      new LoopCheck(fd).check(bytes.subarray(start), start)
     }
-    check([0, bytes.length])
+    check(heap)
     bytes.writeUInt32LE(0, free + 8)
     await writeFile(path, bytes)
-    const message = `damaged heap at byte ${heap}`
-    for (let split = heap - 1; split <= heap + 6; split++) {
-      expect(() => check([0, split], [split, bytes.length])).toThrow(message)
-      expect(() => check([split, bytes.length], [0, split])).toThrow(message)
-    }
-    check([0, heap], [heap + 5, bytes.length])
+    expect(() => check(heap)).toThrow(`damaged heap at byte ${heap}`)
+    check(heap - 8)
     // An object of 2^32 - 16 bytes is none, in 32 bits.
     bytes.writeUInt16LE(1, free)
     bytes.writeUInt32LE(2 ** 32 - 16, free + 8)
     await writeFile(path, bytes)
-    expect(() => check([heap, heap + 6])).toThrow(message)
+    expect(() => check(heap)).toThrow(`damaged heap at byte ${heap}`)
+    // In a cache image it would be in the middle of a read.
+    bytes.write('MDCI\0', 0, 'latin1')
+    expect(() => check(0)).toThrow('it has a metadata cache image')
   })
 
   it('is refused: a list of free blocks that leads into itself', async () => {
