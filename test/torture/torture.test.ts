@@ -29,10 +29,11 @@ const LOCKERS = LONG ? 120 : 8
 /** Processes that want the directory which another is training into. */
 const RIVALS = LONG ? 12 : 1
 
-/** Kinds of zoos to kill the trainers of. */
+/** Kinds of zoos to kill the trainers of; `first` without outputs, to the end. */
 const KINDS = [
   { kind: 'weights alone', options: {}, kills: LONG ? 50 : 3 },
   { kind: 'all that a zoo can keep', options: EVERYTHING, kills: LONG ? 30 : 2 },
+  { kind: 'outputs given later', first: true, options: { outputs: true }, kills: LONG ? 20 : 1 },
 ]
 
 const [engine = 'wasm'] = engines
@@ -47,7 +48,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
 const disturbances = engines.flatMap(engine => KINDS.map(kind => ({ engine, ...kind })))
-describe.each(disturbances)('$engine, $kind', ({ engine, kind, options, kills: wanted }) => {
+describe.each(disturbances)('$engine, $kind', ({ engine, kind, first, options, kills: wanted }) => {
   it(
     `survives ${wanted} kills at random instants`,
     async () => {
@@ -57,6 +58,7 @@ describe.each(disturbances)('$engine, $kind', ({ engine, kind, options, kills: w
       ) as [string, string]
       const whole = { ...options, perClass: NETWORKS_PER_CLASS, engine }
       await trainToTheEnd({ ...whole, out: alone })
+      if (first) await trainToTheEnd({ ...whole, outputs: false, out })
       const stages: Record<string, number> = {}
       let span = 1000
       for (let kills = 0; kills < wanted; ) {
