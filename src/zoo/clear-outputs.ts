@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { reasonOf, ZooError } from '../errors.js'
-import { readLedger } from './ledger.js'
+import { type LedgerRecord, readLedger } from './ledger.js'
 import { whenFree } from './mend.js'
 import { clearLeftover, type Leftover, leftoverIn, OUTPUTS_FILE } from './outputs.js'
 import { ledgerOf, lockName } from './shard.js'
@@ -14,23 +14,36 @@ import { ledgerOf, lockName } from './shard.js'
  * @param own name of the ledger whose lock the caller holds
  */
 export async function clearOutputs(zooPath: string, images: number, own: string): Promise<void> {
-  const look = async (path: string): Promise<Leftover | undefined> => {
-    const records = await readLedger(zooPath, { sealed: true, lenient: true })
-    return leftoverIn(path, images, records).catch(error => {
-      throw new ZooError('zoo', `cannot read ${path}: ${reasonOf(error)}`, { path }, { cause: error })
-    })
-  }
+  const records = await recordsOf(zooPath)
   for (const entry of await readdir(zooPath, { withFileTypes: true })) {
     // What is there under such a name and is no file, weightzoo verify names.
     if (!OUTPUTS_FILE.test(entry.name) || !entry.isFile()) continue
     const path = join(zooPath, entry.name)
-    const clear = async (leftover: Leftover | undefined) =>
-      leftover && (await clearLeftover(path, images, leftover))
-    const leftover = await look(path)
+    const leftover = await look(path, images, records)
     if (!leftover) continue
     const ledger = ledgerOf(entry.name)
-    if (ledger === own) await clear(leftover)
-    // Its lines are read again under the lock: rows may have been named meanwhile.
-    else await whenFree(zooPath, lockName(ledger), async () => clear(await look(path)))
+    if (ledger === own) {
+      await clearLeftover(path, images, leftover)
+      continue
+    }
+    await whenFree(zooPath, lockName(ledger), async () => {
+      // A process that had the lock until now may have named rows.
+      const present = await look(path, images, await recordsOf(zooPath))
+      if (present) await clearLeftover(path, images, present)
+    })
+  }
+}
+
+const recordsOf = (zooPath: string) => readLedger(zooPath, { sealed: true, lenient: true })
+
+async function look(
+  path: string,
+  images: number,
+  records: readonly LedgerRecord[],
+): Promise<Leftover | undefined> {
+  try {
+    return await leftoverIn(path, images, records)
+  } catch (error) {
+    throw new ZooError('zoo', `cannot read ${path}: ${reasonOf(error)}`, { path }, { cause: error })
   }
 }
