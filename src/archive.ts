@@ -139,7 +139,8 @@ function limitRatio(packedBytes: () => number): Transform {
   })
 }
 
-function checkRatio(packed: number, unpacked: number): void {
+/** @throws ArchiveError where much more is unpacked than any archive of images or weights holds. */
+export function checkRatio(packed: number, unpacked: number): void {
   if (unpacked > RATIO_MATTERS_BYTES && unpacked > MAX_RATIO * packed)
     throw new ArchiveError(`refused: it unpacks to more than ${MAX_RATIO} times its size`)
 }

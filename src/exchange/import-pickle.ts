@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import type { Architecture } from '../architecture/architecture.js'
-import { type ArchiveKind, storedZipFiles } from '../archive.js'
+import { type ArchiveKind, checkRatio, storedZipFiles } from '../archive.js'
 import { layerRange } from '../zoo/weight-matrix.js'
 import { Cursor, fileSource } from './byte-source.js'
 import { type ImportedNetwork, importError, parseNetworkName } from './import-network.js'
@@ -47,10 +47,31 @@ export async function openNetworkPickle(
     const all = prepend(first.value, elements)
     const networks =
       layout === 'modelwise pickle' ? modelwise(path, all, architecture) : layerwise(path, all, architecture)
-    return { layout, networks, close: () => handle.close() }
+    const { size } = await handle.stat()
+    const bounded = notRepeated(path, networks, size, architecture)
+    return { layout, networks: bounded, close: () => handle.close() }
   } catch (error) {
     await handle.close()
     throw importError(path, error)
+  }
+}
+
+/** Stops where a small pickle refers to the same numbers again and again, or spreads one over a tensor. */
+function* notRepeated(
+  path: string,
+  networks: Iterable<ImportedNetwork>,
+  fileBytes: number,
+  { parameterCount }: Architecture,
+): Generator<ImportedNetwork> {
+  let bytes = 0
+  for (const network of networks) {
+    bytes += 4 * parameterCount
+    try {
+      checkRatio(fileBytes, bytes)
+    } catch (error) {
+      throw importError(path, error)
+    }
+    yield network
   }
 }
 

@@ -45,7 +45,8 @@ export class Tensor extends PickleObject {
    */
   floats(most: number): Float32Array<ArrayBuffer> {
     const { shape, strides, offset, size } = this
-    if (size > most)
+    // Not `size > most`: of a crafted shape the size may be NaN.
+    if (!(size <= most))
       throw new Error(`a tensor of ${shape.join('x')} where at most ${most} numbers are expected`)
     if (size === 0) return new Float32Array(0)
     const { type, range, bigEndian = false } = this.locate()

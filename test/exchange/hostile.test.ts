@@ -9,7 +9,11 @@ import { zipSync } from 'fflate'
 import sharp from 'sharp'
 import { pack } from 'tar-stream'
 import { describe, expect, it } from 'vitest'
+import { lenet5Architecture } from '../../dist/architecture/lenet5.js'
 import { archiveEntries } from '../../dist/archive.js'
+import { oneLine } from '../../dist/errors.js'
+import { openNetworkPickle } from '../../dist/exchange/import-pickle.js'
+import { Tensor } from '../../dist/exchange/pickle-tensors.js'
 import { generateImages, ImageFolderLoader, importZoo, openZoo } from '../../dist/index.js'
 import { openHdf5 } from '../../dist/zoo/hdf5.js'
 import { fromRoot, pythonWith, temporaryFolder, trainSmallZoo } from '../support.js'
@@ -68,11 +72,6 @@ function overlappingZip(names: string[], content: Buffer, size = content.length)
   end.writeUInt32LE(Buffer.concat(central).length, 12)
   end.writeUInt32LE(local.length, 16)
   return Buffer.concat([local, ...central, end])
-}
-
-/** As in a message. */
-function oneLine(text: string): string {
-  return text.replace(/\p{Cc}/gu, character => JSON.stringify(character).slice(1, -1))
 }
 
 const fixture = fromRoot('test/fixtures/published/keras.tgz')
@@ -294,10 +293,10 @@ describe('class names', () => {
     const images = generateImages({ classes: 2, trainPerClass: 12, validationPerClass: 4, seed: 3 })
     const folder = await temporaryFolder()
     const out = join(folder, 'zoo')
-    const why = `${JSON.stringify(name)}: a class name cannot have control characters or lone surrogates`
+    const why = `${oneLine(JSON.stringify(name))}: a class name cannot have control characters or lone surrogates`
     const named = { ...images, classNames: ['x', name] }
     await expect(trainSmallZoo(out, { images: named, perClass: 1 })).rejects.toThrow(
-      `invalid classNames[1]; a class name cannot have control characters or lone surrogates: ${JSON.stringify(name)}`,
+      `invalid classNames[1]; a class name cannot have control characters or lone surrogates: ${oneLine(JSON.stringify(name))}`,
     )
     // In UTF-8, and so in an archive, there are no lone surrogates.
     if (name.includes('\ud800')) return
@@ -313,6 +312,43 @@ describe('class names', () => {
     await expect(work).rejects.toMatchObject({ tag: 'images', fields: { path: source } })
     await expect(work).rejects.toThrow(`class folder ${why}; rename it: ${source}`)
     await expect(importZoo({ source, out })).rejects.toThrow(`/${oneLine(name)}_1.h5: ${why}`)
+  })
+})
+
+const numpy = pythonWith('numpy')
+describe.skipIf(!numpy)('pickles', () => {
+  it('that refer to the same numbers again and again end where networks are 100 times the file', async () => {
+    const path = join(await temporaryFolder(), 'a.pkl')
+    const architecture = lenet5Architecture()
+    const names = [...new Set(architecture.parameters.map(({ layer }) => layer))]
+    const sizes = names.map(name =>
+      architecture.parameters.reduce((sum, { layer, size }) => sum + (layer === name ? size : 0), 0),
+    )
+    const script = `
+import json, numpy, pickle, sys
+path, names, sizes = sys.argv[1], *map(json.loads, sys.argv[2:])
+layers = {name: [numpy.zeros(size, 'f4')] * 1000 for name, size in zip(names, sizes)}
+pickle.dump([{'class': 'a', 'parameters': layers}], open(path, 'wb'), protocol=4)`
+    const args = ['-c', script, path, JSON.stringify(names), JSON.stringify(sizes)]
+    expect(spawnSync(numpy!, args, { encoding: 'utf8' }).stderr).toBe('')
+    const pickle = await openNetworkPickle(path, undefined, architecture)
+    let count = 0
+    const readAll = () => {
+      for (const network of pickle.networks) count += Math.sign(network.index + 1)
+    }
+    expect(readAll).toThrow(`cannot import ${path}: refused: it unpacks to more than 100 times its size`)
+    expect(count).toBe(Math.floor((64 * 2 ** 20) / (4 * architecture.parameterCount)))
+    await pickle.close()
+  })
+})
+
+describe('tensors', () => {
+  it('of a size that is no number are refused, not spread', () => {
+    const shape = [...Array<number>(40).fill(2 ** 53 - 1), 0]
+    const tensor = new Tensor(shape, Array<number>(41).fill(0), 0, () => {
+      throw new Error('its numbers were asked for')
+    })
+    expect(() => tensor.floats(100)).toThrow('where at most 100 numbers are expected')
   })
 })
 
