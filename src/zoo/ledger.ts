@@ -6,6 +6,7 @@ import type { EpochRecord } from '../training/engine.js'
 import type { Metrics } from '../training/metrics.js'
 import type { Hyperparameters } from '../training/vary.js'
 import { checkIsFile, checkIsLinked, openToWrite, writeWhole, ZOO_FILES } from './files.js'
+import { OUTPUTS_FILE } from './outputs.js'
 import { type SealState, seal, sealState, withoutCheck } from './seal.js'
 import { SHARD_LEDGER } from './shard.js'
 import type { WeightSummary } from './weight-summary.js'
@@ -107,9 +108,20 @@ export interface LedgerLine {
   readonly record: LedgerRecord | undefined
 }
 
-/** The ledger files of a zoo: that of whole calls, then those of shards. */
+/**
+ * The ledger files of a zoo: that of whole calls, then those of shards; none where there is no directory.
+ * @throws ZooError `zoo` naming a directory that cannot be listed.
+ */
 export async function ledgerFiles(zooPath: string): Promise<string[]> {
-  const names: string[] = await readdir(zooPath).catch(() => [])
+  const names: string[] = await readdir(zooPath).catch(error => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw new ZooError(
+      'zoo',
+      `cannot list ${zooPath}: ${reasonOf(error)}`,
+      { path: zooPath },
+      { cause: error },
+    )
+  })
   const shards = names.filter(name => SHARD_LEDGER.test(name)).sort()
   return names.includes(ZOO_FILES.ledger) ? [ZOO_FILES.ledger, ...shards] : shards
 }
@@ -124,25 +136,40 @@ export async function* ledgerLines(path: string): AsyncGenerator<LedgerLine> {
   }
 }
 
-/** Lines of a file of any size, without their ends. */
+/** Bytes that a line may have; one of 100,000 epochs has 8 MB. */
+const LONGEST_LINE = 16 * 2 ** 20
+
+/** Lines of a file of any size, without their ends; one that is too long to be a ledger's is empty. */
 async function* linesOf(path: string): AsyncGenerator<{ text: string; ended: boolean }> {
-  let rest: Buffer = Buffer.alloc(0)
+  let pieces: Buffer[] = []
+  let length = 0
+  const add = (piece: Buffer) => {
+    length += piece.length
+    if (length <= LONGEST_LINE) pieces.push(piece)
+    else pieces = []
+  }
+  const line = (ended: boolean) => {
+    const text = Buffer.concat(pieces).toString('utf8')
+    pieces = []
+    length = 0
+    return { text, ended }
+  }
   try {
     await checkIsFile(path)
-    for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) {
-      rest = rest.length === 0 ? (chunk as Buffer) : Buffer.concat([rest, chunk as Buffer])
+    for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 }) as AsyncIterable<Buffer>) {
       let start = 0
-      for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10, start)) {
-        yield { text: rest.toString('utf8', start, end), ended: true }
+      for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
+        add(chunk.subarray(start, end))
+        yield line(true)
         start = end + 1
       }
-      rest = rest.subarray(start)
+      add(chunk.subarray(start))
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
     throw new ZooError('zoo', `cannot read ${path}: ${reasonOf(error)}`, { path }, { cause: error })
   }
-  if (rest.length > 0) yield { text: rest.toString('utf8'), ended: false }
+  if (length > 0) yield line(false)
 }
 
 /** Whether a line is to be believed: a record, whole, and with a fitting checksum where its zoo has them. */
@@ -191,12 +218,12 @@ export function supersedes(line: LedgerRecord, present: LedgerRecord): boolean {
 function parseLine(text: string): LedgerRecord | undefined {
   try {
     const record = withoutCheck(JSON.parse(text) as LedgerRecord)
-    const named = typeof record.class === 'string' && Number.isSafeInteger(record.index) && record.index >= 0
+    const named = typeof record.class === 'string' && isWholeNumber(record.index) && isAttempt(record.attempt)
     if (!named) return undefined
     const { seed, seconds } = record
     const known = { ...record, seed: numberOf(seed), seconds: numberOf(seconds) }
     if (known.status === 'failed') return typeof known.reason === 'string' ? known : undefined
-    if (known.status !== 'finished' || !/^[0-9a-f]{64}$/.test(known.sha256)) return undefined
+    if (known.status !== 'finished' || !isHash(known.sha256) || !isStored(known)) return undefined
     const { metrics, history, positiveFraction, epoch } = known
     return {
       ...known,
@@ -209,6 +236,39 @@ function parseLine(text: string): LedgerRecord | undefined {
     return undefined
   }
 }
+
+/** Whether what a line may have, but need not, is what it is to be. */
+function isStored({ fileSha256, outputs, checkpoints, hyperparameters }: NetworkRecord): boolean {
+  return (
+    (fileSha256 === undefined || isHash(fileSha256)) &&
+    (outputs === undefined ||
+      // A name that leads out of the directory, or a row past its end, would be read and written there.
+      (isText(outputs.file) &&
+        OUTPUTS_FILE.test(outputs.file) &&
+        isWholeNumber(outputs.row) &&
+        isHash(outputs.sha256))) &&
+    (checkpoints === undefined ||
+      (Array.isArray(checkpoints.epochs) &&
+        checkpoints.epochs.every(isWholeNumber) &&
+        isHash(checkpoints.fileSha256))) &&
+    (hyperparameters === undefined || isHyperparameters(hyperparameters))
+  )
+}
+
+function isHyperparameters(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  // Their names are those of datasets in the compiled files, too.
+  return Object.entries(value).every(
+    ([name, drawn]) => /^\w+$/.test(name) && (isText(drawn) || Number.isFinite(drawn)),
+  )
+}
+
+const isText = (value: unknown) => typeof value === 'string'
+const isHash = (value: unknown) => isText(value) && /^[0-9a-f]{64}$/.test(value as string)
+/** Whole numbers that fit into 31 bits, as compiled files have them. */
+const isWholeNumber = (value: unknown) =>
+  Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 31
+const isAttempt = (value: unknown) => value === undefined || (isWholeNumber(value) && value !== 0)
 
 /** JSON has no NaN and writes null for it. */
 function numberOf(value: unknown): number {

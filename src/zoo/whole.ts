@@ -21,11 +21,10 @@ export async function hasWholeFiles(
 ): Promise<boolean> {
   const { class: className, index } = record
   const holds = async (path: string, sha256: string | undefined) =>
-    (await digestFile(path).catch(() => undefined))?.sha256 === sha256
+    sha256 !== undefined && (await digestFile(path).catch(() => undefined))?.sha256 === sha256
   if (!(await holds(modelPath(out, className, index), record.fileSha256))) return false
   if (!checkpoints) return true
-  const { fileSha256 } = record.checkpoints ?? {}
-  return fileSha256 !== undefined && holds(checkpointPath(out, className, index), fileSha256)
+  return holds(checkpointPath(out, className, index), record.checkpoints?.fileSha256)
 }
 
 /** Whether a network's row of outputs is what its line says. */
