@@ -166,8 +166,9 @@ async function train(flags: TrainFlags, images: readonly ImageSet[]): Promise<Zo
           )
           announced = true
         }
-        const { stage, compiled, finished, failed, total } = progress
-        if (stage === 'checking')
+        const { stage, compiled, finished, failed, total, warning } = progress
+        if (warning) status.note(`warning: ${warning}`)
+        else if (stage === 'checking')
           status.show(`checking ${count(progress.checked ?? 0)} networks of earlier calls`)
         else if (stage === 'evaluating')
           status.show(`evaluating ${count(progress.evaluated ?? 0)} networks of earlier calls`)

@@ -98,7 +98,7 @@ export async function importZoo(options: ImportZooOptions): Promise<Zoo> {
       ...(warning && { warning }),
     }
     await makeDirectory(out)
-    const lock = await lockDirectory(out, undefined, signal)
+    const lock = await lockDirectory(out, { signal })
     try {
       await checkDirectory(out, origin)
       const tell = (progress: Partial<ImportProgress>) =>

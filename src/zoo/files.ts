@@ -3,7 +3,7 @@ import { constants, createReadStream, type Stats } from 'node:fs'
 import { type FileHandle, lstat, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { reasonOf, ZooError } from '../errors.js'
-import { type ProcessIdentity, placeTag } from './process-identity.js'
+import { type ProcessIdentity, placeTag, runsHere } from './process-identity.js'
 
 /** Names of what a zoo directory holds. */
 export const ZOO_FILES = {
@@ -135,6 +135,11 @@ export function isTemporary(name: string): boolean {
   return TEMPORARY.test(name)
 }
 
+/** An error for a directory that is there, but cannot be listed. */
+export function cannotList(path: string, cause: unknown): ZooError<'zoo'> {
+  return new ZooError('zoo', `cannot list ${path}: ${reasonOf(cause)}`, { path }, { cause })
+}
+
 /** Paths of all unfinished files in a zoo directory. */
 export async function temporaryFiles(zooPath: string): Promise<string[]> {
   const folders = [zooPath, join(zooPath, ZOO_FILES.models), join(zooPath, ZOO_FILES.checkpoints)]
@@ -154,13 +159,7 @@ export function isTemporaryOf(path: string, owner: ProcessIdentity): boolean {
 export async function isAbandoned(path: string): Promise<boolean> {
   const [, place, pid] = TEMPORARY.exec(path) ?? []
   if (pid === undefined) return false
-  if (place === placeTag() || place === undefined) {
-    try {
-      process.kill(Number(pid), 0)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ESRCH') return true
-    }
-  }
+  if ((place === placeTag() || place === undefined) && !runsHere(Number(pid))) return true
   const written = await stat(path).catch(() => undefined)
   return written !== undefined && Date.now() - written.mtimeMs > ABANDONED
 }

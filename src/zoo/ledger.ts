@@ -5,7 +5,7 @@ import { reasonOf, ZooError } from '../errors.js'
 import type { EpochRecord } from '../training/engine.js'
 import type { Metrics } from '../training/metrics.js'
 import type { Hyperparameters } from '../training/vary.js'
-import { checkIsFile, checkIsLinked, openToWrite, writeWhole, ZOO_FILES } from './files.js'
+import { cannotList, checkIsFile, checkIsLinked, openToWrite, writeWhole, ZOO_FILES } from './files.js'
 import { OUTPUTS_FILE } from './outputs.js'
 import { type SealState, seal, sealState, withoutCheck } from './seal.js'
 import { SHARD_LEDGER } from './shard.js'
@@ -115,12 +115,7 @@ export interface LedgerLine {
 export async function ledgerFiles(zooPath: string): Promise<string[]> {
   const names: string[] = await readdir(zooPath).catch(error => {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw new ZooError(
-      'zoo',
-      `cannot list ${zooPath}: ${reasonOf(error)}`,
-      { path: zooPath },
-      { cause: error },
-    )
+    throw cannotList(zooPath, error)
   })
   const shards = names.filter(name => SHARD_LEDGER.test(name)).sort()
   return names.includes(ZOO_FILES.ledger) ? [ZOO_FILES.ledger, ...shards] : shards

@@ -20,33 +20,40 @@ export interface Lock {
   release(): Promise<void>
 }
 
+interface LockOptions {
+  /** Default: that of whole calls. */
+  readonly name?: string | undefined
+  /** Held for moments only, e.g. to mend a file: who comes meanwhile waits in place of being refused. Default false. */
+  readonly brief?: boolean
+  readonly signal?: AbortSignal | undefined
+}
+
 /**
  * Keeps a second process (or a second call in this one) from writing the same ledger. A lock whose process has died
  * is taken over: on this machine that is seen at once, of another one when its signs of life have stopped for two
  * minutes; until they have, or until one comes, this waits.
  *
- * @throws ZooError `zoo` saying who holds the lock.
+ * @throws ZooError `zoo` saying who holds the lock; `interrupted` when `signal` is aborted while this waits.
  */
 export async function lockDirectory(
   zooPath: string,
-  name: string = ZOO_FILES.lock,
-  signal?: AbortSignal,
+  { name = ZOO_FILES.lock, brief = false, signal }: LockOptions = {},
 ): Promise<Lock> {
   const path = join(zooPath, name)
   let lastSign: number | undefined
   for (;;) {
-    const taken = await acquire(path)
+    const taken = await acquire(path, brief)
     if ('token' in taken) return hold(zooPath, path, taken.token)
     const { owner, touched } = taken
     const alive = owner === undefined ? undefined : isRunning(owner)
     const gaveSign = lastSign !== undefined && touched !== lastSign
-    if (alive || gaveSign || owner?.token === undefined || signal?.aborted) {
+    if (!owner?.brief && (alive || gaveSign || owner?.token === undefined)) {
       const who = owner ? `process ${owner.pid} on ${owner.host}` : 'another process'
       const message = `${zooPath} is being trained by ${who}; wait for it, or delete ${path} if it is not`
       throw new ZooError('zoo', message, { path: zooPath })
     }
     lastSign = touched
-    await sleep(PAUSE)
+    await pause(path, signal)
   }
 }
 
@@ -68,14 +75,19 @@ export async function withLock<T>(
         await lock.release()
       }
     }
-    if (signal?.aborted) throw new ZooError('interrupted', `interrupted while waiting for ${path}`, {})
-    await sleep(PAUSE)
+    await pause(path, signal)
   }
+}
+
+async function pause(path: string, signal: AbortSignal | undefined): Promise<void> {
+  if (signal?.aborted) throw new ZooError('interrupted', `interrupted while waiting for ${path}`, {})
+  await sleep(PAUSE)
 }
 
 interface Owner extends ProcessIdentity {
   /** One acquisition of a lock; locks of earlier versions have none, and no signs of life. */
   readonly token?: string
+  readonly brief?: boolean
 }
 
 /** A lock held by somebody, and when it last gave a sign of life. */
@@ -88,19 +100,19 @@ interface Held {
  * Takes the lock at `path`, or says who has it. A lock appears whole (a link to a file that is written already), and a
  * dead one is replaced under a lock of its own, so that of several processes that find it dead one gets it.
  */
-async function acquire(path: string): Promise<{ token: string } | Held> {
+async function acquire(path: string, brief = false): Promise<{ token: string } | Held> {
   // Who waits for a process of this machine writes nothing meanwhile.
   const there = await readLock(path).catch(() => undefined)
   if (there?.owner && isRunning(there.owner)) return there
   const token = randomBytes(8).toString('hex')
   const candidate = temporaryName(`${path}.${token}`)
   try {
-    const owner: Owner = { ...thisProcess(), token }
+    const owner: Owner = { ...thisProcess(), token, ...(brief && { brief }) }
     // On the disk before it is linked: of a lock that a power failure left empty nobody could tell whose it is.
     await writeFile(candidate, JSON.stringify(owner), { flag: 'wx', flush: true })
     if (await claim(candidate, path)) return { token }
     const held = await readLock(path)
-    if (!held) return acquire(path)
+    if (!held) return acquire(path, brief)
     // The file system's clock, not this machine's: the candidate has just been written.
     const now = (await stat(candidate)).mtimeMs
     if (!isDead(held, now)) return held
@@ -192,6 +204,14 @@ async function touch(path: string): Promise<void> {
   }
 }
 
+/** Takes the lock away, then looks whether it was still this process's, or had just been taken over: then it goes back. */
+async function remove(path: string, token: string): Promise<void> {
+  const away = temporaryName(`${path}.${token}`)
+  await rename(path, away)
+  if ((await readLock(away))?.owner?.token !== token) await claim(away, path)
+  await rm(away, { force: true })
+}
+
 function hold(zooPath: string, path: string, token: string): Lock {
   const present = () => readLock(path).catch(() => undefined)
   const heartbeat = setInterval(async () => {
@@ -209,7 +229,7 @@ function hold(zooPath: string, path: string, token: string): Lock {
     },
     async release() {
       clearInterval(heartbeat)
-      if ((await present())?.owner?.token === token) await rm(path, { force: true }).catch(() => {})
+      if ((await present())?.owner?.token === token) await remove(path, token).catch(() => {})
     },
   }
 }

@@ -9,30 +9,31 @@ import { ledgerName, lockName, type Shard } from './shard.js'
 
 /**
  * Takes lines that cannot be believed out of the ledgers: damaged ones, and the half line of a crash. Their networks
- * count as not trained then. Without a shard all ledgers are seen to, but for those that another process writes.
+ * count as not trained then. A ledger that another process writes is left to that one. The caller holds its own's lock.
  */
 export async function mendLedgers(zooPath: string, shard?: Shard): Promise<void> {
-  const own = ledgerName(shard)
-  const names = shard ? [own] : await ledgerFiles(zooPath)
-  for (const name of names) {
-    if (name === own) await mendLedger(join(zooPath, name))
-    else await whenFree(zooPath, lockName(name), () => mendLedger(join(zooPath, name)))
+  for (const name of await ledgerFiles(zooPath)) {
+    const path = join(zooPath, name)
+    if (await isSoundLedger(path)) continue
+    if (name === ledgerName(shard)) await mendLedger(path)
+    else await whenFree(zooPath, lockName(name), () => mendLedger(path))
   }
+}
+
+async function isSoundLedger(path: string): Promise<boolean> {
+  for await (const line of ledgerLines(path)) if (!isSound(line, true)) return false
+  return true
 }
 
 async function mendLedger(path: string): Promise<void> {
   const sound: LedgerRecord[] = []
-  let damaged = false
-  for await (const line of ledgerLines(path)) {
-    if (isSound(line, true)) sound.push(line.record)
-    else damaged = true
-  }
-  if (damaged) await rewriteLedger(path, sound)
+  for await (const line of ledgerLines(path)) if (isSound(line, true)) sound.push(line.record)
+  await rewriteLedger(path, sound)
 }
 
-/** Does `work` under a lock, if no other process has it. */
+/** Does a moment's `work` under a lock, if no other process has it. */
 export async function whenFree(zooPath: string, name: string, work: () => Promise<unknown>): Promise<void> {
-  const lock = await lockDirectory(zooPath, name).catch(error => {
+  const lock = await lockDirectory(zooPath, { name, brief: true }).catch(error => {
     if (isZooError(error, 'zoo')) return undefined
     throw error
   })

@@ -5,7 +5,7 @@ import { isZooError, reasonOf, ZooError } from '../errors.js'
 import { checkOptionNames, invalidOption } from '../options.js'
 import { clearOutputs } from './clear-outputs.js'
 import { ensureCompiled } from './compile.js'
-import { checkpointPath, digestFile, modelPath, networkName, writeWhole, ZOO_FILES } from './files.js'
+import { checkpointPath, digestFile, modelPath, networkName, writeWhole } from './files.js'
 import {
   isSound,
   type LedgerLine,
@@ -89,7 +89,7 @@ export async function mergeZoos(sources: readonly string[], options: MergeOption
   await checkDamage((await readManifest(out)) ? [...zoos, await openDirectory(out, LENIENT)] : zoos)
   if (signal?.aborted) throw interruptedAfter(0, places.size)
   await makeDirectory(out)
-  const lock = await lockDirectory(out, ZOO_FILES.lock, signal)
+  const lock = await lockDirectory(out, { signal })
   try {
     await checkTarget(out, manifest, places)
     await prepareDirectory(out, manifest)

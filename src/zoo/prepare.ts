@@ -165,7 +165,7 @@ export function grown(
 
 /** A zoo of format version 1 gets its checksums: the ledger first, then `zoo.json`, which says that they are there. */
 async function raiseFormat(out: string, manifest: TrainedZooManifest, shard?: Shard): Promise<void> {
-  const lock = shard && (await lockDirectory(out))
+  const lock = shard && (await lockDirectory(out, { brief: true }))
   try {
     await sealLedger(out, describeArchitecture(manifest.recipe.architecture))
   } finally {

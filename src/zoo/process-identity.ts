@@ -15,18 +15,30 @@ export interface ProcessIdentity {
 }
 
 export function thisProcess(): ProcessIdentity {
-  return { pid: process.pid, host: hostname(), started: startOf(process.pid), place: placeHere() }
+  return { pid: process.pid, host: hostname(), started: lookUp(process.pid)?.started, place: placeHere() }
 }
 
 /** Whether a process runs; `undefined` where that cannot be told from here: another machine or container. */
 export function isRunning({ pid, host, started, place }: ProcessIdentity): boolean | undefined {
   if (host !== hostname() || (place !== undefined && place !== placeHere())) return undefined
+  return runsHere(pid, started)
+}
+
+/**
+ * Whether a process with this number runs here, and is the one that started then. One that has ended does not, also
+ * where its parent has not asked how (a zombie): in a container that may be for good.
+ */
+export function runsHere(pid: number, started?: string): boolean {
+  // Looked up first: what ends between the two is told by the second.
+  const seen = lookUp(pid)
   try {
     process.kill(pid, 0)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
   }
-  return started === undefined || startOf(pid) === started
+  // Of other users' processes /proc may show nothing.
+  if (!seen) return true
+  return !['Z', 'X'].includes(seen.state) && (started === undefined || seen.started === started)
 }
 
 /** A few letters that stand in file names for where a process runs. */
@@ -53,11 +65,12 @@ function placeHere(): string | undefined {
   return place
 }
 
-/** Field 22 of /proc/<pid>/stat; the name in field 2 may hold spaces and brackets. */
-function startOf(pid: number): string | undefined {
+/** Fields 3 and 22 of /proc/<pid>/stat; the name in field 2 may hold spaces and brackets. */
+function lookUp(pid: number): { state: string; started: string } | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return { state: fields[0]!, started: fields[19]! }
   } catch {
     return undefined
   }

@@ -30,6 +30,8 @@ export interface TrainingProgress {
   readonly engine: Pick<Engine, 'name' | 'arithmetic' | 'reason' | 'concurrency'>
   /** The network that has just been finished, if that is what happened. */
   readonly network?: NetworkRecord
+  /** Why a shard has left the compiling to others. */
+  readonly warning?: string
 }
 
 /** Counts what is done and tells it, with the rate since it was made. */

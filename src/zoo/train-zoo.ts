@@ -1,3 +1,5 @@
+import { join } from 'node:path'
+import { isZooError, reasonOf } from '../errors.js'
 import { type ImageSets, imageSetsOf } from '../images/image-set.js'
 import { checkOptionNames, invalidOption } from '../options.js'
 import type { CheckpointRule } from '../training/checkpoints.js'
@@ -5,13 +7,15 @@ import type { EngineName } from '../training/engine.js'
 import { openEngine } from '../training/engines/open-engine.js'
 import { RECIPE_OPTION_NAMES, type RecipeOptions, resolveRecipe } from '../training/recipe.js'
 import { ensureCompiled } from './compile.js'
+import { modelPath } from './files.js'
+import { ledgerFiles } from './ledger.js'
 import { type Lock, lockDirectory } from './lock.js'
-import { inTurns, interruptedAfter, planOf, totalOf } from './plan.js'
+import { inTurns, interruptedAfter, type NetworkId, planOf, totalOf } from './plan.js'
 import { makeDirectory, manifestOf, prepareDirectory, storesOf } from './prepare.js'
 import type { TrainingProgress } from './progress.js'
 import { checkShard, ledgerName, lockName, type Shard, shareOf } from './shard.js'
 import { trainMissing } from './train-networks.js'
-import { openZoo, type Zoo } from './zoo.js'
+import { openDirectory, type Zoo } from './zoo.js'
 
 /** Options of {@link trainZoo}: where, how many and how fast, beside the recipe. */
 export interface TrainZooOptions extends RecipeOptions {
@@ -31,8 +35,9 @@ export interface TrainZooOptions extends RecipeOptions {
   retryFailed?: boolean | undefined
   /**
    * Trains only this part of the zoo, e.g. `{ number: 3, of: 8 }`, so that 8 processes or machines share the work, all
-   * into one directory. The shard that ends last compiles. Shards with directories of their own (machines without a
-   * common disk) are for `mergeZoos` to join.
+   * into one directory. The shard that ends last compiles; where another's file is missing or damaged by then, it leaves
+   * that, with a warning to `onProgress`, to the shard whose file it is. Shards with directories of their own (machines
+   * without a common disk) are for `mergeZoos` to join.
    */
   shard?: Shard | undefined
   /**
@@ -80,19 +85,41 @@ export async function trainZoo(options: TrainZooOptions): Promise<Zoo> {
   try {
     const wanted = manifestOf(recipe, sets, plan, engine, stores)
     await makeDirectory(out)
-    lock = await lockDirectory(out, lockName(ledgerName(shard)), signal)
+    lock = await lockDirectory(out, { name: lockName(ledgerName(shard)), signal })
     const manifest = await prepareDirectory(out, wanted, shard)
     const last = await trainMissing(options, manifest, plan, engine, lock)
-    const zoo = await openZoo(out)
-    if (zoo.networks.length > 0 && (!shard || isSettled(zoo))) {
-      const onProgress = (compiled: number) => options.onProgress?.({ ...last, stage: 'compiling', compiled })
-      await ensureCompiled(zoo, { signal, onProgress }, true)
+    // A line of another shard's ledger that has been damaged meanwhile is that shard's to mend.
+    const zoo = await openDirectory(out, { lenient: shard !== undefined })
+    if (zoo.networks.length === 0 || (shard && !isSettled(zoo))) return zoo
+    const tell = (progress: Partial<TrainingProgress>) =>
+      options.onProgress?.({ ...last, stage: 'compiling', ...progress })
+    try {
+      await ensureCompiled(zoo, { signal, onProgress: compiled => tell({ compiled }) }, true)
+    } catch (error) {
+      if (!shard || !(await isOfOthers(error, zoo, shareOf(inTurns(plan), shard), shard))) throw error
+      const rest = 'the shard that it belongs to mends it when it is started again, and compiles'
+      tell({ warning: `${out} is not compiled yet: ${reasonOf(error)}; ${rest}` })
     }
     return zoo
   } finally {
     await lock?.release()
     await engine.close()
   }
+}
+
+/** Whether an error is about a file that other shards see to: a network's weights, or a ledger. */
+async function isOfOthers(
+  error: unknown,
+  { path, allNetworks }: Zoo,
+  share: readonly NetworkId[],
+  shard: Shard,
+): Promise<boolean> {
+  if (!isZooError(error, 'zoo')) return false
+  const own = new Set(share.map(({ className, index }) => modelPath(path, className, index)))
+  const models = allNetworks.map(network => modelPath(path, network.class, network.index))
+  const ledgers = (await ledgerFiles(path)).filter(name => name !== ledgerName(shard))
+  const others = [...models.filter(model => !own.has(model)), ...ledgers.map(name => join(path, name))]
+  return others.includes(error.fields.path)
 }
 
 /** Whether every planned network has been finished or has failed: whether no shard is still at work. */

@@ -4,7 +4,16 @@ import { type Architecture, describeArchitecture } from '../architecture/archite
 import { reasonOf, ZooError } from '../errors.js'
 import type { Audit } from './audit.js'
 import { COMPILED_FILES } from './compiled-state.js'
-import { digestFile, isTemporary, modelPath, networkName, readText, weightsHash, ZOO_FILES } from './files.js'
+import {
+  cannotList,
+  digestFile,
+  isTemporary,
+  modelPath,
+  networkName,
+  readText,
+  weightsHash,
+  ZOO_FILES,
+} from './files.js'
 import {
   isSound,
   type LedgerLine,
@@ -21,7 +30,10 @@ import type { VerifyOptions } from './verify.js'
 
 /** Every file under a zoo directory, by its path within it; anything that is no file or folder ends in `@`. */
 export async function listFiles(zooPath: string, folder = ''): Promise<string[]> {
-  const entries = await readdir(join(zooPath, folder), { withFileTypes: true })
+  const path = join(zooPath, folder)
+  const entries = await readdir(path, { withFileTypes: true }).catch(error => {
+    throw cannotList(path, error)
+  })
   const lists = await Promise.all(
     entries.map(async entry => {
       const name = folder ? `${folder}/${entry.name}` : entry.name

@@ -344,7 +344,7 @@ describe('a file of outputs', () => {
     for (const shard of shards) await trainSmallZoo(out, shard)
     const path = join(out, 'outputs.2-of-2.f32')
     await appendFile(path, new Uint8Array(ROW + 7).fill(1))
-    const lock = await lockDirectory(out, 'zoo.2-of-2.lock')
+    const lock = await lockDirectory(out, { name: 'zoo.2-of-2.lock' })
     await trainSmallZoo(out, outputs)
     await lock.release()
     expect(await findingsOf(out)).toHaveLength(1)
