@@ -142,7 +142,8 @@ export function describeArchitecture(spec: ArchitectureSpec): Architecture {
   }
   if (typeof spec.name !== 'string' || spec.name === '')
     throw invalidOption('architecture.name', spec.name, 'needs a text')
-  if (spec.inputShape?.length !== 3 || !spec.inputShape.every(isCount)) {
+  const isShape = Array.isArray(spec.inputShape as unknown) && spec.inputShape.every(isCount)
+  if (!isShape || spec.inputShape.length !== 3) {
     throw invalidOption(
       'architecture.inputShape',
       spec.inputShape,
@@ -172,7 +173,7 @@ export function describeArchitecture(spec: ArchitectureSpec): Architecture {
     const name = layerSpec.name ?? firstFree(keras, names)
     if (names.has(name))
       throw invalidOption(`architecture.layers[${position}].name`, name, 'is used by an earlier layer')
-    if (!/^\w[\w.-]*$/.test(name))
+    if (typeof name !== 'string' || !/^\w[\w.-]*$/.test(name))
       throw invalidOption(
         `architecture.layers[${position}].name`,
         name,

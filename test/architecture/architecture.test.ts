@@ -132,6 +132,14 @@ describe('refusals', () => {
       'invalid architecture.inputShape; needs three positive integers [height, width, channels]: [8,0,1]',
       { inputShape: [8, 0, 1] },
     ],
+    [
+      'invalid architecture.inputShape; needs three positive integers [height, width, channels]: 881',
+      { inputShape: '881' },
+    ],
+    [
+      'invalid architecture.layers[0].name; needs letters, digits, "_", "-" or ".": 5',
+      { layers: [{ kind: 'flatten', name: 5 }] },
+    ],
     ['invalid architecture.layers; needs at least one layer: []', { layers: [] }],
     [
       'invalid architecture.layers; needs at least one layer with parameters: net',
