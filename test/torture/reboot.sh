@@ -85,9 +85,9 @@ for loss in $(seq "$losses"); do
   echo "loss $loss, $(console | grep booted): $(wc -l <"$work/told") networks had been told finished"
 done
 start
-wait "$machine"
+wait "$machine" || true
 machine=
-console | grep finished
+console | grep finished || { console; cat "$work/qemu.log"; exit 1; }
 networks >>"$work/told"
 
 mount -o loop "$work/disk.img" "$work/disk"
