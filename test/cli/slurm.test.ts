@@ -17,7 +17,8 @@ const images = join(folder, "images of O'Hara")
 const train = ['--images', images, '--cache-dir', join(folder, 'cache'), '--batch-size', '32', '--quiet']
 const SMALL = ['--per-class', '2', '--epochs', '1']
 /** Long enough to be disturbed. */
-const LARGER = ['--per-class', '15', '--epochs', '4']
+/** Long enough to be stopped in the middle, also on a busy machine. */
+const LARGER = ['--per-class', '15', '--epochs', '16']
 
 beforeAll(async () => {
   const { train, validation, classNames } = smallImages()
