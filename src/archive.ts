@@ -1,8 +1,8 @@
-import { createReadStream, type ReadStream } from 'node:fs'
+import { close, createReadStream, fstatSync, openSync, type ReadStream, read } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { pipeline, type Readable, Transform } from 'node:stream'
 import { createGunzip } from 'node:zlib'
-import { type Entry, openPromise, type ZipFile } from 'yauzl'
+import { type Entry, fromRandomAccessReaderPromise, RandomAccessReader, type ZipFile } from 'yauzl'
 import { reasonOf } from './errors.js'
 import { hasTarChecksum, TarError, tarMembers } from './tar.js'
 
@@ -211,9 +211,42 @@ async function inflate(zip: ZipFile, entry: Entry): Promise<Uint8Array> {
 }
 
 async function openZip(path: string): Promise<ZipFile> {
-  return openPromise(path, { lazyEntries: true, autoClose: false }).catch(error => {
+  const fd = openSync(path, 'r')
+  const options = { lazyEntries: true, autoClose: false }
+  const reader = new ZipReader(path, fd)
+  return fromRandomAccessReaderPromise(reader, fstatSync(fd).size, options).catch(error => {
+    reader.close(() => {})
     throw zipError(error)
   })
+}
+
+/**
+ * Reads where yauzl wants to. It takes positions as the archive has them, and `fs.read` throws at those that no file can
+ * have, in a callback, which would end the process.
+ */
+class ZipReader extends RandomAccessReader {
+  constructor(
+    private readonly path: string,
+    private readonly fd: number,
+  ) {
+    super()
+  }
+
+  override read(...[buffer, offset, length, position, done]: Parameters<RandomAccessReader['read']>): void {
+    if (Number.isSafeInteger(position)) read(this.fd, buffer, offset, length, position, done)
+    else process.nextTick(done, new Error(`a part of it at byte ${position}`))
+  }
+
+  override createReadStream({ start, end }: { start: number; end: number }): Readable {
+    if (start === end) return super.createReadStream({ start, end })
+    // The stream of one part, and not the archive, is closed with it.
+    const fs = { read, close: (_: number, done: (error: null) => void) => done(null) }
+    return createReadStream(this.path, { fd: this.fd, fs, start, end: end - 1 })
+  }
+
+  override close(done: (error: Error | null) => void): void {
+    close(this.fd, done)
+  }
 }
 
 /** Where the files of a zip lie that are stored as they are, by name; torch keeps its tensors so. */

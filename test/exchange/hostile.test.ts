@@ -105,6 +105,17 @@ describe('archives', () => {
     ])
   })
 
+  it('that have parts where no file can are refused', async () => {
+    const source = join(await temporaryFolder(), 'a.zip')
+    const end = Buffer.alloc(20 + 22)
+    end.write('PK\x06\x07', 0, 'latin1') // where the end of a large archive's directory is
+    end.writeBigUInt64LE(2n ** 63n - 1n, 8)
+    end.write('PK\x05\x06', 20, 'latin1')
+    await writeFile(source, Buffer.concat([Buffer.from('PK'), Buffer.alloc(100), end]))
+    const entries = archiveEntries(source, 'zip')
+    await expect(entries.next()).rejects.toThrow(/damaged archive.*at byte 9223372036854776000/)
+  })
+
   it('that unpack to more than 100 times their size are refused, named so', async () => {
     const folder = await temporaryFolder()
     const source = join(folder, 'bomb.tgz')
