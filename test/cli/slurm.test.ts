@@ -16,7 +16,6 @@ const folder = sharedFolder()
 const images = join(folder, "images of O'Hara")
 const train = ['--images', images, '--cache-dir', join(folder, 'cache'), '--batch-size', '32', '--quiet']
 const SMALL = ['--per-class', '2', '--epochs', '1']
-/** Long enough to be disturbed. */
 /** Long enough to be stopped in the middle, also on a busy machine. */
 const LARGER = ['--per-class', '15', '--epochs', '16']
 
@@ -58,7 +57,8 @@ interface Task {
 
 /** Starts a script as one task of an array. */
 async function start(script: string, { job, number, cpus = 'SLURM_CPUS_PER_TASK', restarts = 0 }: Task) {
-  const path = join(folder, `job ${job}`)
+  // A copy for each task, as Slurm makes: bash reads a script while it runs it.
+  const path = join(folder, `job ${job} task ${number}`)
   await writeFile(path, script)
   const env = {
     ...process.env,
