@@ -38,7 +38,7 @@ export function runsHere(pid: number, started?: string): boolean {
   }
   // Of other users' processes /proc may show nothing.
   if (!seen) return true
-  return !['Z', 'X'].includes(seen.state) && (started === undefined || seen.started === started)
+  return !seen.hasEnded && (started === undefined || seen.started === started)
 }
 
 /** A few letters that stand in file names for where a process runs. */
@@ -65,12 +65,16 @@ function placeHere(): string | undefined {
   return place
 }
 
-/** Fields 3 and 22 of /proc/<pid>/stat; the name in field 2 may hold spaces and brackets. */
-function lookUp(pid: number): { state: string; started: string } | undefined {
+/**
+ * Fields 3 (state), 20 (threads) and 22 (start) of /proc/<pid>/stat; the name in field 2 may hold spaces and brackets. A
+ * process whose first thread has ended may still have others that write.
+ */
+function lookUp(pid: number): { hasEnded: boolean; started: string } | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    return { state: fields[0]!, started: fields[19]! }
+    const hasEnded = ['Z', 'X'].includes(fields[0]!) && Number(fields[17]) <= 1
+    return { hasEnded, started: fields[19]! }
   } catch {
     return undefined
   }

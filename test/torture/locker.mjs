@@ -24,10 +24,11 @@ function readPid() {
   }
 }
 
+/** A process that was killed is there as a zombie until its parent has asked for it. */
 function isAlive(pid) {
   try {
     process.kill(pid, 0)
-    return true
+    return process.platform !== 'linux' || !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
   } catch {
     return false
   }

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
@@ -57,6 +57,27 @@ it.runIf(process.platform === 'linux')(
     const lock = await lockDirectory(folder)
     await lock.check()
     await lock.release()
+  },
+)
+
+const endsFirstThread = [
+  'import ctypes, threading, time',
+  'threading.Thread(target=lambda: time.sleep(60)).start()',
+  'print("ready", flush=True)',
+  'ctypes.CDLL(None).pthread_exit(None)',
+]
+
+it.skipIf(process.platform !== 'linux' || spawnSync('python3', ['-c', 'import ctypes']).status !== 0)(
+  'a process runs as long as any of its threads does',
+  async () => {
+    const child = spawn('python3', ['-c', endsFirstThread.join('\n')], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    onTestFinished(() => void child.kill('SIGKILL'))
+    const pid = child.pid!
+    const stateOf = async () => (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ')[1]!
+    await vi.waitFor(async () => expect(await stateOf()).toMatch(/^Z/), 5000)
+    expect(isRunning({ ...thisProcess(), pid, started: (await stateOf()).split(' ')[19] })).toBe(true)
   },
 )
 
