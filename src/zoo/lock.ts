@@ -25,6 +25,8 @@ interface LockOptions {
   readonly name?: string | undefined
   /** Held for moments only, e.g. to mend a file: who comes meanwhile waits in place of being refused. Default false. */
   readonly brief?: boolean
+  /** Wait for whoever has it, for as long as it takes, in place of being refused. Default false. */
+  readonly patient?: boolean
   readonly signal?: AbortSignal | undefined
 }
 
@@ -37,7 +39,7 @@ interface LockOptions {
  */
 export async function lockDirectory(
   zooPath: string,
-  { name = ZOO_FILES.lock, brief = false, signal }: LockOptions = {},
+  { name = ZOO_FILES.lock, brief = false, patient = false, signal }: LockOptions = {},
 ): Promise<Lock> {
   const path = join(zooPath, name)
   let lastSign: number | undefined
@@ -47,13 +49,14 @@ export async function lockDirectory(
     const { owner, touched } = taken
     const alive = owner === undefined ? undefined : isRunning(owner)
     const gaveSign = lastSign !== undefined && touched !== lastSign
-    if (!owner?.brief && (alive || gaveSign || owner?.token === undefined)) {
+    if (!patient && !owner?.brief && (alive || gaveSign || owner?.token === undefined)) {
       const who = owner ? `process ${owner.pid} on ${owner.host}` : 'another process'
       const message = `${zooPath} is being trained by ${who}; wait for it, or delete ${path} if it is not`
       throw new ZooError('zoo', message, { path: zooPath })
     }
     lastSign = touched
-    await pause(path, signal)
+    if (signal?.aborted) throw new ZooError('interrupted', `interrupted while waiting for ${path}`, {})
+    await sleep(PAUSE)
   }
 }
 
@@ -64,24 +67,12 @@ export async function withLock<T>(
   work: () => Promise<T>,
   signal?: AbortSignal,
 ): Promise<T> {
-  const path = join(zooPath, name)
-  for (;;) {
-    const taken = await acquire(path)
-    if ('token' in taken) {
-      const lock = hold(zooPath, path, taken.token)
-      try {
-        return await work()
-      } finally {
-        await lock.release()
-      }
-    }
-    await pause(path, signal)
+  const lock = await lockDirectory(zooPath, { name, patient: true, signal })
+  try {
+    return await work()
+  } finally {
+    await lock.release()
   }
-}
-
-async function pause(path: string, signal: AbortSignal | undefined): Promise<void> {
-  if (signal?.aborted) throw new ZooError('interrupted', `interrupted while waiting for ${path}`, {})
-  await sleep(PAUSE)
 }
 
 interface Owner extends ProcessIdentity {

@@ -182,11 +182,12 @@ async function checkDamage(zoos: readonly Zoo[]): Promise<void> {
   const failures = zoos.flatMap(zoo => zoo.failures)
   const known = new Set([...networks, ...failures].map(({ class: name, index }) => networkName(name, index)))
   for (const { path, manifest } of zoos) {
+    const lost = firstMissing(manifest.plan, known)
+    if (lost === undefined) continue
     for (const file of await ledgerFiles(path)) {
       for await (const line of ledgerLines(join(path, file))) {
-        if (line.state === 'unfinished' || isSound(line, isSealed(manifest))) continue
-        const lost = madeUpFor(line, weights) ? undefined : firstMissing(manifest.plan, known)
-        if (lost === undefined) continue
+        if (line.state === 'unfinished' || isSound(line, isSealed(manifest)) || madeUpFor(line, weights))
+          continue
         const where = `${join(path, file)}:${line.number}`
         const message = `${where} is damaged, and may be of ${lost}, which no zoo has; ${TRAIN_AGAIN}`
         throw new ZooError('zoo', message, { path: join(path, file) })

@@ -134,10 +134,9 @@ export async function prepareDirectory(
 function continued(out: string, wanted: TrainedZooManifest, present: TrainedZooManifest): TrainedZooManifest {
   const checkpoints = wanted.stores?.checkpoints ?? present.stores?.checkpoints
   const outputs = wanted.stores?.outputs ?? present.stores?.outputs
-  const keep = (manifest: TrainedZooManifest, stores: Stores): TrainedZooManifest =>
-    Object.keys(stores).length > 0 ? { ...manifest, stores } : manifest
-  const both = { ...(checkpoints && { checkpoints }), ...(outputs && { outputs }) }
-  return grown(out, keep(wanted, both), keep(present, { ...present.stores, ...(outputs && { outputs }) }))
+  const stores: Stores = { ...(checkpoints && { checkpoints }), ...(outputs && { outputs }) }
+  const asked = checkpoints || outputs ? { ...wanted, stores } : wanted
+  return grown(out, asked, { ...present, stores: { ...present.stores, ...(outputs && { outputs }) } })
 }
 
 /**
